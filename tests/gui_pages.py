@@ -149,7 +149,8 @@ def build(root: tk.Tk, theme: Theme, page: str) -> None:
     ttk.Label(top, text="ERA5 Downloader", style="Page.Title.TLabel").pack(side="left")
     tabs = ttk.Notebook(root)
     tabs.pack(fill="both", expand=True, padx=px(10), pady=(0, px(10)))
-    sessions = SessionsPage(tabs, theme, SessionsCallbacks(*[nothing] * 7, jobs=JobsCallbacks(*[nothing] * 6)))
+    callbacks = SessionsCallbacks(*[nothing] * 9, jobs=JobsCallbacks(*[nothing] * 6))
+    sessions = SessionsPage(tabs, theme, callbacks)
     diagnostics = DiagnosticsPage(tabs, theme, DiagnosticsCallbacks(nothing, nothing))
     log = LogPage(tabs, theme, LogCallbacks(nothing, nothing))
     for frame, title in ((sessions, _("Sessions")), (diagnostics, _("Diagnostics")), (log, _("Log"))):

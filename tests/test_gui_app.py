@@ -122,7 +122,7 @@ def test_a_download_with_the_keyboard_only(
     window.wait_until(window.running)
     root.event_generate("<Control-p>")
     window.wait_until(lambda: window.page.totals.can_resume)
-    for number, page in enumerate(("1", "2", "3", "4")):
+    for number, page in enumerate(("1", "2", "3", "4", "5")):
         root.event_generate(f"<Control-Key-{page}>")
         root.update()
         assert window.app.pages.notebook.index("current") == number

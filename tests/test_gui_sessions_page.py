@@ -130,7 +130,7 @@ class Scene:
             root,
             self.theme,
             SessionsCallbacks(
-                *map(note, ("resume", "update", "verify", "cancel", "open", "forget", "add")),
+                *map(note, ("resume", "update", "verify", "cancel", "open", "forget", "add", "manifest", "cite")),
                 jobs=JobsCallbacks(*map(note, ("run", "stop", "move", "pause", "resume-job", "remove"))),
             ),
         )

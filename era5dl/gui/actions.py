@@ -12,6 +12,7 @@ from era5dl import thread_registry
 from era5dl.errors import OutOfThreads
 from era5dl.gui.backend.service import BackendService
 from era5dl.gui.controllers import Controller
+from era5dl.gui.controllers.archive import ArchiveController
 from era5dl.gui.controllers.cds_request import CdsRequestController
 from era5dl.gui.controllers.closing import ClosingController
 from era5dl.gui.controllers.demo import DemoController
@@ -25,6 +26,7 @@ from era5dl.gui.dialogs.opener import DialogOpener
 from era5dl.gui.models.preference_store import PreferenceStore
 from era5dl.gui.pages.header import Header
 from era5dl.gui.pages.tabs import Tabs
+from era5dl.planner.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,7 @@ class Controllers:
     download: DownloadController
     jobs: JobsController
     sessions: SessionsController
+    archive: ArchiveController
     monitoring: MonitoringController
     preferences: PreferencesController
     demo: DemoController
@@ -50,6 +53,7 @@ class Controllers:
             self.download,
             self.jobs,
             self.sessions,
+            self.archive,
             self.monitoring,
             self.preferences,
             self.demo,
@@ -115,6 +119,17 @@ class Actions:
         self.show_download()
         self._do.download.resume_session(folder, session_id)
 
+    def download_plan(self, plan: Plan, folder: Path) -> None:
+        """Download a plan that was made on another page than the Download page."""
+        self.show_download()
+        self._do.download.start_plan(plan, folder)
+
+    def write_manifest(self, folder: Path) -> None:
+        """Write the manifest of a folder; the Archive page reports it."""
+        self._do.archive.look_at(folder)
+        self.show_archive()
+        self._do.archive.write_manifest(folder)
+
     def choose_folder(self) -> None:
         """Choose the folder of the next download."""
         chosen = self._dialogs.choose_folder(self._do.request.fields.folder)
@@ -132,6 +147,9 @@ class Actions:
     def show_sessions(self) -> None:
         self._service.sessions.request_list()
         self._pages.show_page(self._pages.sessions)
+
+    def show_archive(self) -> None:
+        self._pages.show_page(self._pages.archive)
 
     def show_diagnostics(self) -> None:
         self._pages.show_page(self._pages.diagnostics)

@@ -13,6 +13,7 @@ from era5dl.gui.backend import messages
 from era5dl.gui.backend.messages import Message
 from era5dl.gui.backend.service import BackendService
 from era5dl.gui.backend.tk_bridge import TkBridge
+from era5dl.gui.controllers.archive import ArchiveController
 from era5dl.gui.controllers.cds_request import CdsRequestController
 from era5dl.gui.controllers.closing import ClosingController
 from era5dl.gui.controllers.demo import DemoController
@@ -26,6 +27,7 @@ from era5dl.gui.dialogs.opener import DialogOpener
 from era5dl.gui.models import preferences, request_form
 from era5dl.gui.models.preference_store import PreferenceStore
 from era5dl.gui.models.queue import QueueModel
+from era5dl.gui.pages.archive import ArchiveCallbacks
 from era5dl.gui.pages.diagnostics import DiagnosticsCallbacks
 from era5dl.gui.pages.download import DownloadCallbacks
 from era5dl.gui.pages.header import Header, HeaderCallbacks
@@ -141,6 +143,14 @@ class App:
                 download,
                 show_download=lambda: self.actions.show_download(),
             ),
+            archive=ArchiveController(
+                pages.archive,
+                service,
+                store,
+                self.dialogs,
+                start=lambda plan, folder: self.actions.download_plan(plan, folder),
+                copy=lambda text: self.actions.copy(text),
+            ),
             monitoring=MonitoringController(pages.diagnostics, pages.log, service, store),
             preferences=settings,
             demo=DemoController(pages.download, service.sessions, request, settings),
@@ -207,6 +217,16 @@ class App:
                     resume=jobs.resume,
                     remove=jobs.remove,
                 ),
+                write_manifest=lambda folder: self.actions.write_manifest(folder),
+                cite=lambda folder: self.controllers.archive.cite(folder),
+            ),
+            archive=ArchiveCallbacks(
+                choose_folder=lambda: self.controllers.archive.choose_folder(),
+                refresh=lambda: self.controllers.archive.look_again(),
+                fetch_gaps=lambda: self.controllers.archive.fetch_gaps(),
+                save_csv=lambda: self.controllers.archive.save_csv(),
+                write_manifest=lambda: self.controllers.archive.write_manifest(),
+                cite=lambda: self.controllers.archive.cite(),
             ),
             diagnostics=DiagnosticsCallbacks(
                 lambda: self.controllers.monitoring.test_network(), lambda: self.actions.save_report()
@@ -251,6 +271,7 @@ class App:
             self.controllers.download.refresh()
         else:
             self.controllers.sessions.refresh()
+            self.controllers.archive.refresh()
             self.controllers.monitoring.refresh()
 
     def _retranslate(self) -> None:

@@ -56,8 +56,9 @@ MENUS = (
         (
             Item(N_("Download page"), "show_download", "Control-Key-1"),
             Item(N_("Sessions page"), "show_sessions", "Control-Key-2"),
-            Item(N_("Diagnostics page"), "show_diagnostics", "Control-Key-3"),
-            Item(N_("Log page"), "show_log", "Control-Key-4"),
+            Item(N_("Archive page"), "show_archive", "Control-Key-3"),
+            Item(N_("Diagnostics page"), "show_diagnostics", "Control-Key-4"),
+            Item(N_("Log page"), "show_log", "Control-Key-5"),
             None,
             Item(N_("Search"), "search", "Control-f"),
             Item(N_("Toggle dark theme"), "switch_theme", "Control-d"),

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from era5dl.archive.calendar import Calendar
+from era5dl.archive.states import Audit
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.cds import Translation
 from era5dl.diagnosis.network_test import NetworkTest
@@ -282,6 +284,73 @@ class UpdateFailed:
     error: ErrorInfo
 
 
+# --- archives
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveAudited:
+    """A folder was compared with what its sessions have asked for."""
+
+    folder: Path
+    audit: Audit
+    calendar: Calendar
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveFailed:
+    """Something about an archive has failed. is_audit: there is no audit of the folder."""
+
+    folder: Path
+    error: ErrorInfo
+    is_audit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GapsPlanned:
+    """The plan for what an archive lacks. more: how many kinds of parts lack besides."""
+
+    folder: Path
+    plan: Plan
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveFileWritten:
+    """A table of all files was written."""
+
+    path: Path
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestProgressed:
+    """`done` of `total` bytes have been read for the sums of a manifest."""
+
+    folder: Path
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestWritten:
+    """A manifest was written. unsummed: bytes of files without a SHA-256. changed: files that are not as they were."""
+
+    folder: Path
+    path: Path
+    files: int
+    unsummed: int
+    changed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CitationMade:
+    """The citation for the data in a folder."""
+
+    folder: Path
+    text: str
+    bibtex: str
+
+
 # --- network test, demo, crashes
 
 
@@ -347,6 +416,13 @@ Message = (
     | JobsFailed
     | UpdateFound
     | UpdateFailed
+    | ArchiveAudited
+    | ArchiveFailed
+    | GapsPlanned
+    | ArchiveFileWritten
+    | ManifestProgressed
+    | ManifestWritten
+    | CitationMade
     | NetworkTested
     | DemoProgressed
     | DemoReady

@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 from era5dl.diagnosis.measured_bucket import MeasuredBucket, RequestMetrics
 from era5dl.diagnosis.network_test import run_network_test
 from era5dl.gui.backend import messages
+from era5dl.gui.backend.archives import ArchiveService
 from era5dl.gui.backend.background_task import BackgroundTask, IsCancelled
 from era5dl.gui.backend.bucket_access import BucketAccess, MakeBucket, s3_bucket
 from era5dl.gui.backend.jobs import JobService
@@ -36,6 +37,7 @@ class BackendService:
         self.runs = RunService(self._access, self.post, self._crashed)
         self.jobs = JobService(self._access, self.runs, self.post, self._crashed)
         self.sessions = SessionService(self._access, self.post, self._crashed)
+        self.archives = ArchiveService(self._access, self.post, self._crashed)
         self._network_test_task = BackgroundTask(NETWORK_TEST, self._crashed)
 
     def post(self, message: Message) -> None:
@@ -78,6 +80,7 @@ class BackendService:
         """Cancel and stop everything, and start nothing more. Returns at once. The caller waits for `safe_to_exit`."""
         self.planning.close()
         self.sessions.close()
+        self.archives.close()
         self._network_test_task.cancel()
         self.jobs.stop()
         self.runs.close()

@@ -72,6 +72,13 @@ class DownloadController(Controller):
         else:
             self._runs.start(plan, folder, settings)
 
+    def start_plan(self, plan: Plan, folder: Path) -> None:
+        """Download a plan that does not come from the fields of the page."""
+        settings = None if self._runs.busy else self._settings()
+        if settings is not None:
+            self._begin()
+            self._runs.start(plan, folder, settings)
+
     def resume_session(self, folder: Path, session_id: str | None) -> None:
         """Resume a session; without an id, the newest unfinished session of the folder."""
         if self._request.plan_state.busy:

@@ -29,7 +29,7 @@ _KEYS = (
     ("Ctrl+Shift+Enter", N_("Add to queue")),
     ("Ctrl+P", N_("Pause or resume")),
     ("Ctrl+F", N_("Search")),
-    ("Ctrl+1 … 4", N_("Switch pages")),
+    ("Ctrl+1 … 5", N_("Switch pages")),
     ("Ctrl+,", N_("Settings")),
     ("Ctrl+R", N_("Retry all failed files")),
     ("Ctrl+H", N_("Hold or release the selected files")),

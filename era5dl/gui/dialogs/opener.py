@@ -8,6 +8,7 @@ from tkinter import filedialog
 
 from era5dl.formatting import printable
 from era5dl.gui.dialogs.cds_request import CdsCallbacks, CdsRequestDialog
+from era5dl.gui.dialogs.citation import CitationDialog
 from era5dl.gui.dialogs.help import HelpDialog
 from era5dl.gui.dialogs.question import QuestionDialog
 from era5dl.gui.dialogs.settings import SettingsCallbacks, SettingsDialog
@@ -26,6 +27,7 @@ class DialogOpener:
         self._settings: SettingsDialog | None = None
         self._help: HelpDialog | None = None
         self.cds_request: CdsRequestDialog | None = None
+        self.citation: CitationDialog | None = None
         self.question: QuestionDialog | None = None
         self.consent: QuestionDialog | None = None
         self.replaced: QuestionDialog | None = None
@@ -126,6 +128,16 @@ class DialogOpener:
     def choose_session_folder(self, start: str) -> str:
         """Let the user choose an existing folder. Return its path; "" if the dialog was cancelled."""
         return filedialog.askdirectory(parent=self._root, initialdir=start or None, mustexist=True)
+
+    def show_citation(self, folder: str, text: str, bibtex: str, copy: Callable[[str], object]) -> None:
+        """Show how to cite the data in a folder. copy: copies a text to the clipboard."""
+        if self.citation is not None and self.citation.winfo_exists():
+            self.citation.destroy()
+        self.citation = CitationDialog(self._root, self._theme, folder, text, bibtex, copy)
+
+    def choose_table(self, name: str) -> str:
+        """Let the user choose a file for a table. Return its path; "" if the dialog was cancelled."""
+        return filedialog.asksaveasfilename(parent=self._root, initialfile=f"{name}.csv", defaultextension=".csv")
 
     def choose_report(self) -> str:
         """Let the user choose a file for the support report. Return its path; "" if the dialog was cancelled."""

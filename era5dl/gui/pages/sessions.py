@@ -32,6 +32,8 @@ class SessionsCallbacks:
     open_folder: Callable[[Path], object]
     forget: Callable[[Path, str], object]
     add_folder: Callable[[], object]
+    write_manifest: Callable[[Path], object]
+    cite: Callable[[Path], object]
     jobs: JobsCallbacks
 
 
@@ -81,8 +83,17 @@ class SessionsPage(ttk.Frame):
         self._update_button = self._button(line, "download", self._update)
         self._verify_button = self._button(line, "check", self._verify)
         self._open_button = self._button(line, "folder", self._open)
+        self._manifest_button = self._button(line, "check", self._write_manifest)
+        self._cite_button = self._button(line, "copy", self._cite)
         self._forget_button = self._button(line, "trash", self._ask_to_forget, "Danger.TButton", "danger")
-        for button in (self._resume_button, self._update_button, self._verify_button, self._open_button):
+        for button in (
+            self._resume_button,
+            self._update_button,
+            self._verify_button,
+            self._open_button,
+            self._manifest_button,
+            self._cite_button,
+        ):
             button.pack(side="left", padx=(0, px(8)))
         self._forget_button.pack(side="right")
 
@@ -171,6 +182,8 @@ class SessionsPage(ttk.Frame):
         self._verify_button.configure(text=_("Verify"))
         self.jobs.retranslate()
         self._open_button.configure(text=_("Open folder"))
+        self._manifest_button.configure(text=_("Manifest…"))
+        self._cite_button.configure(text=_("Cite…"))
         self._forget_button.configure(text=_("Remove…"))
         self._cancel.configure(text=_("Cancel"))
         titles = [_("Download"), _("Period"), _("Progress"), _("Files"), _("Size"), _("Last used"), _("Status")]
@@ -199,6 +212,8 @@ class SessionsPage(ttk.Frame):
             (self._update_button, row is not None and row.can_update),
             (self._verify_button, row is not None and row.can_verify),
             (self._open_button, row is not None and row.can_open_folder),
+            (self._manifest_button, row is not None and row.can_open_folder),
+            (self._cite_button, row is not None and row.can_open_folder),
             (self._forget_button, row is not None and row.can_forget),
         ):
             button.state(["!disabled" if possible else "disabled"])
@@ -229,6 +244,16 @@ class SessionsPage(ttk.Frame):
         if row is not None and row.can_open_folder:
             self._callbacks.open_folder(row.folder)
 
+    def _write_manifest(self) -> None:
+        row = self.chosen
+        if row is not None and row.can_open_folder:
+            self._callbacks.write_manifest(row.folder)
+
+    def _cite(self) -> None:
+        row = self.chosen
+        if row is not None and row.can_open_folder:
+            self._callbacks.cite(row.folder)
+
     def _ask_to_forget(self) -> None:
         row = self.chosen
         if row is None or not row.can_forget:
@@ -254,6 +279,8 @@ class SessionsPage(ttk.Frame):
             (_("Update"), self._update, row.can_update),
             (_("Verify"), self._verify, row.can_verify),
             (_("Open folder"), self._open, row.can_open_folder),
+            (_("Manifest…"), self._write_manifest, row.can_open_folder),
+            (_("Cite…"), self._cite, row.can_open_folder),
             (_("Remove…"), self._ask_to_forget, row.can_forget),
         ):
             menu.add_command(label=text, command=command, state="normal" if possible else "disabled")

@@ -1,4 +1,4 @@
-"""Tabs with the four pages of the window."""
+"""Tabs with the five pages of the window."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from era5dl.gui.models.preferences import Preferences
 from era5dl.gui.models.queue import QueueModel
+from era5dl.gui.pages.archive import ArchiveCallbacks, ArchivePage
 from era5dl.gui.pages.diagnostics import DiagnosticsCallbacks, DiagnosticsPage
 from era5dl.gui.pages.download import DownloadCallbacks, DownloadPage
 from era5dl.gui.pages.log import LogCallbacks, LogPage
@@ -23,6 +24,7 @@ class TabsCallbacks:
 
     download: DownloadCallbacks
     sessions: SessionsCallbacks
+    archive: ArchiveCallbacks
     diagnostics: DiagnosticsCallbacks
     log: LogCallbacks
 
@@ -34,7 +36,7 @@ class Tabs:
         self, master: tk.Misc, theme: Theme, model: QueueModel, callbacks: TabsCallbacks, begin: Preferences
     ) -> None:
         self.notebook: Any = ttk.Notebook(master)  # its methods have no types
-        holders = [ttk.Frame(self.notebook, style="Page.TFrame", padding=(0, theme.px(12), 0, 0)) for _page in range(4)]
+        holders = [ttk.Frame(self.notebook, style="Page.TFrame", padding=(0, theme.px(12), 0, 0)) for _page in range(5)]
         self.download = DownloadPage(
             holders[0],
             theme,
@@ -46,9 +48,10 @@ class Tabs:
             queue_view=(begin.queue_grouped, begin.queue_keys),
         )
         self.sessions = SessionsPage(holders[1], theme, callbacks.sessions)
-        self.diagnostics = DiagnosticsPage(holders[2], theme, callbacks.diagnostics)
-        self.log = LogPage(holders[3], theme, callbacks.log)
-        self.pages = (self.download, self.sessions, self.diagnostics, self.log)
+        self.archive = ArchivePage(holders[2], theme, callbacks.archive)
+        self.diagnostics = DiagnosticsPage(holders[3], theme, callbacks.diagnostics)
+        self.log = LogPage(holders[4], theme, callbacks.log)
+        self.pages = (self.download, self.sessions, self.archive, self.diagnostics, self.log)
         for holder, page in zip(holders, self.pages, strict=True):
             page.pack(fill="both", expand=True)
             self.notebook.add(holder)
@@ -64,5 +67,5 @@ class Tabs:
         self.notebook.select(self.pages.index(page))
 
     def _set_titles(self) -> None:
-        for index, text in enumerate((_("Download"), _("Sessions"), _("Diagnostics"), _("Log"))):
+        for index, text in enumerate((_("Download"), _("Sessions"), _("Archive"), _("Diagnostics"), _("Log"))):
             self.notebook.tab(index, text=text)
