@@ -15,6 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from era5dl.catalog import find_variable, key_of, parse_key, periods
+from era5dl.cds import from_cds
 from era5dl.days import parse_date, select_days
 from era5dl.errors import Era5Error, UnsafeKey, UsageError
 from era5dl.folder.paths import check_key, safe_path
@@ -33,6 +34,27 @@ from tests.memory_bucket import MemoryBucket
 
 pytestmark = pytest.mark.slow
 
+SCRIPT = """
+def fetch(year, months=(1, 2)):
+    request = {"variable": ["2t", "tp"], "year": str(year), "month": [f"{m:02d}" for m in months], "day": "1"}
+    request.update(time="00/to/18/by/6", area=[54, 73] + [18.0, 135])
+    c.retrieve("reanalysis-era5-single-levels", dict(request, grid="%s/%s" % (0.25, 0.25)), "x.nc")
+for year in range(2000, 2003):
+    if year % 2 == 0:
+        continue
+    fetch(year, months=[int(m) for m in "1 2".split()])
+"""
+CDS_KEYS = (
+    *("variable", "param", "year", "month", "day", "date", "time", "area", "pressure_level", "levelist"),
+    *("product_type", "format", "grid", "location", "levtype", "stream", "type", "step", "other"),
+)
+CDS_VALUES = st.sampled_from(
+    [
+        *("2t", "tp", "z500", "130.128", "ml", "fc", "pl", "00/to/23/by/6", "1/to/", "by", "500 hPa", "all", "31"),
+        *([90, -180, -90, 180], [[1, [2]]], {"latitude": 1, "longitude": None}, 2021, "2021-01-01/2021-01-03"),
+    ]
+)
+CHANGES = st.tuples(st.integers(0, len(SCRIPT)), st.integers(0, 9), st.sampled_from("[](){}'\",:=+-*/%\n 1aé\0"))
 BOUNDS = (date(1940, 1, 1), date(2030, 12, 31))
 NUMBERS = st.from_regex(r"[ +-]?[0-9]{0,20}\.?[0-9]{0,12} ?[kKMGTPi]{0,3}[Bb]?(ytes)?(/s)?(ec)? ?")
 TYPED = st.one_of(NASTY_TEXTS, st.text(max_size=30), NUMBERS, st.text("0123456789-/. ", max_size=14))
@@ -237,3 +259,30 @@ def test_any_text_is_redacted_quickly(piece: str) -> None:
 def test_any_text_is_printable_on_a_terminal(text: str) -> None:
     assert not any(letter in printable(text) for letter in "\x1b\n\r\b\u202e\x9b")
     assert isinstance(str(Era5Error(text)), str)
+
+
+@bounded(120)
+@given(st.lists(CHANGES))
+@example([(0, 0, "'")])
+def test_any_script_gives_requests_or_an_error(changes: list[tuple[int, int, str]]) -> None:
+    """Parts of a script are replaced; whatever it then says is read without running it."""
+    text = SCRIPT
+    for start, length, new in changes:
+        text = text[:start] + new + text[start + length :]
+    with contextlib.suppress(UsageError):
+        for request in from_cds(text).requests:
+            json.dumps(request.to_json())
+
+
+@bounded(120)
+@given(st.dictionaries(st.sampled_from(CDS_KEYS), CDS_VALUES | NASTY, max_size=8), st.booleans())
+@example({"variable": "2t", "date": "2021-01-01", "grid": float("inf")}, False)
+@example({"param": "2t", "levtype": float("nan"), "date": 20210101}, False)
+def test_any_cds_request_is_translated_or_refused(values: dict[str, Any], on_levels: bool) -> None:
+    dataset = "reanalysis-era5-pressure-levels" if on_levels else ""
+    with contextlib.suppress(UsageError):
+        translation = from_cds({"variable": "t2m", "year": 2021, **values}, dataset)
+        assert all(item.reason for item in translation.items if not item.variables)
+        json.dumps([request.to_json() for request in translation.requests])
+        for selection in translation.selections:
+            assert Selection.from_json(selection.to_json()) == selection
