@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
 from functools import cache
@@ -17,6 +18,7 @@ import pytest
 import xarray
 
 import era5dl
+from era5dl import dataset
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.catalog import find_variable, parse_key, variables
 from era5dl.dataset import names as dataset_names
@@ -230,6 +232,26 @@ def test_a_bad_file_is_named_and_never_used(damage: Callable[[Path], None], tmp_
             assert found.attrs["era5dl_damaged_files"] == paths[1].name
             assert "2021-01-02T00/" in found.T.attrs["era5dl_missing_hours"]
             assert np.isnan(found.T[24:48]).all()
+
+
+def test_two_different_copies_of_a_file(tmp_path: Path) -> None:
+    path = put(tmp_path, "an.pl/t", JANUARY[0])
+    for name in ("same", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / path.name).write_bytes(path.read_bytes() + (b"" if name == "same" else b"x"))
+        if name == "same":
+            assert same(era5dl.open(tmp_path).T, plain(path))
+    with pytest.raises(Era5Error, match="different sizes"):
+        era5dl.open(tmp_path)
+
+
+def test_without_xarray_the_command_to_install_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "era5dl.dataset.open_folder", raising=False)
+    monkeypatch.delattr(dataset, "open_folder", raising=False)
+    monkeypatch.setitem(sys.modules, "xarray", None)
+    with pytest.raises(UsageError, match="xarray") as caught:
+        era5dl.open(tmp_path)
+    assert "era5dl[xarray]" in caught.value.remedy
 
 
 def test_another_grid_in_between_is_an_error(tmp_path: Path) -> None:

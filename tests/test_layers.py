@@ -264,7 +264,22 @@ def test_every_module_docstring_has_at_least_four_words() -> None:
     assert silent == []
 
 
-HEAVY = ("boto3", "botocore", "urllib3", "rich", "h5py", "numpy", "tkinter", "psutil", "truststore", "socks", "PIL")
+HEAVY = (
+    "boto3",
+    "botocore",
+    "urllib3",
+    "rich",
+    "h5py",
+    "numpy",
+    "tkinter",
+    "psutil",
+    "truststore",
+    "socks",
+    "PIL",
+    "xarray",
+    "h5netcdf",
+    "dask",
+)
 IMPORT = "import importlib, json, sys; importlib.import_module(sys.argv[1]); print(json.dumps(sorted(sys.modules)))"
 
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from era5dl import __version__
 from era5dl.catalog import Cadence, DerivedVariable, Variable
-from era5dl.dataset.files import Chosen, DataFile, Hours
+from era5dl.dataset.files import Chosen, DataFile
+from era5dl.dataset.hours import Hours, union
 from era5dl.dataset.places import Indices, Layout
 from era5dl.dataset.time_axis import Segment, describe_hours, missing_positions
 
@@ -97,8 +96,7 @@ def export_id(fields: Mapping[str, Sequence[Field]], axis: Hours, places: Any) -
 def lacking_positions(axis: Hours, fields: Sequence[Field]) -> Indices:
     """Return the positions of the hours that the files of any of these variables lack."""
     timed = [field for field in fields if not field.is_fixed]
-    lacking = [missing_positions(axis, field.segments) for field in timed]
-    return np.unique(np.concatenate(lacking)) if lacking else np.empty(0, np.intp)
+    return union(missing_positions(axis, field.segments) for field in timed)
 
 
 def describe_sources(files: Sequence[DataFile]) -> str:

@@ -6,32 +6,26 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from era5dl.archive.scan import FoundFile, Scan, scan_folder
-from era5dl.catalog import Cadence, DerivedVariable, KeyParts, Variable, find_derived, find_variable, parse_key
-from era5dl.days import Days, days_from_json, merge_days
+from era5dl.archive.scan import FoundFile, scan_folder
+from era5dl.catalog import Cadence, DerivedVariable, Variable, find_derived, find_variable
+from era5dl.dataset.asked_hours import asked_hours
+from era5dl.dataset.hours import Hours, hours_of_key
 from era5dl.errors import AmbiguousName, BadSelection, Era5Error, SessionDamaged, SessionNotFound, UsageError
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.hdf5 import DamagedFile, UnsupportedLayout
-from era5dl.planner.plan import NOT_YET_PUBLISHED, Plan
+from era5dl.planner.plan import Plan
 from era5dl.proof.hdf5 import structure_error
 from era5dl.session import index, resume_file
 from era5dl.session.object_paths import subset_key
 from era5dl.subset.description import attribute_form
 from era5dl.subset.find_parts import open_part, read_bytes, read_local_index, subset_form
 from era5dl.subset.geometry import hours_since_1900
-from era5dl.subset.merge_plan import Part, make_part, valid_times
+from era5dl.subset.merge_plan import Part, make_part
 from era5dl.subset.merge_source import REMEDY
 from era5dl.subset.selection import Subset
-
-Hours = NDArray[np.int64]
-"""Times in hours since 1900, ascending."""
 
 Chosen = Variable | DerivedVariable
 
@@ -54,7 +48,7 @@ class DataFile:
 
     def hours(self) -> Hours:
         """Return its valid times."""
-        return _hours(self.found.parts, self.when)
+        return hours_of_key(self.found.parts, self.when)
 
     def part(self) -> Part:
         """Return what is needed to read it."""
@@ -97,13 +91,15 @@ def read_folder(folder: Path, plan: Plan | None = None, *, skip_damaged: bool = 
     scan = scan_folder(folder)
     wanted = None if plan is None else _names_of(plan)
     files: defaultdict[Variable, list[DataFile]] = defaultdict(list)
-    forms: dict[str, Mapping[str, Any]] = {}
+    forms: dict[str, tuple[str, Subset]] = {}
     left_out: list[Path] = []
+    whole: dict[str, FoundFile] = {}
     for found in scan.files:
         if found.variable is None or (wanted is not None and found.name not in wanted):
             continue
         try:
             _check_size(found)
+            _check_copy(found, whole)
             if skip_damaged:
                 _check_structure(scan.folder, found)
             files[found.variable].append(_data_file(scan.folder, found, forms))
@@ -118,7 +114,7 @@ def read_folder(folder: Path, plan: Plan | None = None, *, skip_damaged: bool = 
             remedy="Give the folder with files of the bucket, or subsets of them, under their usual names.",
         )
     ordered = dict(sorted(files.items(), key=lambda one: one[0].name))
-    return Folder(scan.folder, ordered, _asked(scan, plan, wanted), left_out)
+    return Folder(scan.folder, ordered, asked_hours(scan, plan, wanted), left_out)
 
 
 def folder_of_plan(plan: Plan) -> Path:
@@ -181,15 +177,19 @@ def _names_of(plan: Plan) -> set[str]:
     return {key.rpartition("/")[2] for key in keys}
 
 
-def _data_file(root: Path, found: FoundFile, forms: dict[str, Mapping[str, Any]]) -> DataFile:
+def _data_file(root: Path, found: FoundFile, forms: dict[str, tuple[str, Subset]]) -> DataFile:
     record = found.record
     etag = record.version.etag if record and record.status.is_finished else ""
-    form = forms.get(found.subset_id)
-    if form is None:  # its name has a digest of the selection, so one file says it for all with the same name
+    known = forms.get(found.subset_id)
+    if known is None:  # its name has a digest of the selection, so one file says it for all with the same name
         form = _form_of(root, found) if found.subset is None else attribute_form(found.subset)
-        forms[found.subset_id] = form
-    when = Subset.from_json({name: form[name] for name in ("hours", "days") if name in form})
-    return DataFile(found, json.dumps({name: value for name, value in form.items() if name != "days"}), when, etag)
+        try:
+            when = Subset.from_json({name: form[name] for name in ("hours", "days") if name in form})
+        except BadSelection as error:
+            raise Era5Error(f"{found.path} cannot be opened: {error}", remedy=REMEDY) from error
+        known = json.dumps({name: value for name, value in form.items() if name != "days"}), when
+        forms[found.subset_id] = known
+    return DataFile(found, *known, etag)
 
 
 def _form_of(root: Path, found: FoundFile) -> Mapping[str, Any]:
@@ -210,74 +210,18 @@ def _check_size(found: FoundFile) -> None:
     )
 
 
+def _check_copy(found: FoundFile, whole: dict[str, FoundFile]) -> None:
+    """Raise Era5Error if another whole file of the same object has another size: which is right is not known."""
+    if found.is_whole and (other := whole.setdefault(found.name, found)).size != found.size:
+        raise Era5Error(
+            f"{other.path} and {found.path} are the same object, but have different sizes",
+            remedy="Delete the one that is damaged or out of date; `era5dl verify` says which it is.",
+        )
+
+
 def _check_structure(root: Path, found: FoundFile) -> None:
     """Check the header and the size of a file. Raises Era5Error."""
     with open_part(root, found.path) as file:
         reason = structure_error(found.name, found.size, lambda at, size: read_bytes(file, at, size))
     if reason:
         raise Era5Error(f"{found.path} is damaged: {reason}", remedy=REMEDY)
-
-
-def _hours(key: KeyParts, subset: Subset) -> Hours:
-    if key.product.cadence is Cadence.FIXED:
-        return np.empty(0, np.int64)
-    if not (subset.hours or subset.days):
-        first, last = hours_since_1900(key.start), hours_since_1900(key.end)
-        return np.arange(first + (key.product.cadence is Cadence.HALF_MONTH), last + 1, dtype=np.int64)
-    return np.array(valid_times(key, subset), np.int64)
-
-
-def _asked(scan: Scan, plan: Plan | None, wanted: set[str] | None) -> dict[Variable, Hours]:
-    """Return the hours of the files that sessions have planned, on the days that were selected."""
-    days = _days_of_sessions(scan) if plan is None else _days_of_request(plan.request)
-    spans: defaultdict[Variable, list[Hours]] = defaultdict(list)
-    planned = [
-        (record.version.key, record.subset)
-        for name, record in scan.records.files.items()
-        if wanted is None or name in wanted
-    ]
-    absent = scan.records.missing if plan is None else {one.key: one.reason for one in plan.missing}
-    subset = Subset() if plan is None else plan.subset
-    planned += [(key, subset) for key, reason in absent.items() if reason != NOT_YET_PUBLISHED]
-    for key, subset in planned:
-        parts = parse_key(key)
-        if parts is None or parts.variable is None or parts.product.cadence is Cadence.FIXED:
-            continue
-        try:
-            spans[parts.variable].append(_hours(parts, subset.for_file(parts)))
-        except (BadSelection, UnsupportedLayout):
-            continue
-    return {variable: _on_days(np.unique(np.concatenate(found)), days) for variable, found in spans.items()}
-
-
-def _days_of_sessions(scan: Scan) -> Days:
-    """Return the days that the sessions of a folder have selected; () if one of them has a list of keys instead."""
-    selected: list[Days] = []
-    for summary in scan.records.sessions:
-        try:
-            saved, _ = resume_file.read(scan.folder / OWN_FOLDER / f"{summary.id}.json", summary.id)
-        except (SessionDamaged, SessionNotFound, OSError):
-            continue
-        if "selection" not in saved.info.request:
-            return ()
-        selected.append(_days_of_request(saved.info.request))
-    return merge_days(span for days in selected for span in days)
-
-
-def _days_of_request(request: Mapping[str, Any]) -> Days:
-    selection = request.get("selection")
-    try:
-        return days_from_json(selection.get("days")) if isinstance(selection, Mapping) else ()
-    except BadSelection:
-        return ()
-
-
-def _on_days(hours: Hours, days: Days) -> Hours:
-    """Return those of the hours that are on any of these days; all of them without days."""
-    if not days:
-        return hours
-    starts, stops = (
-        np.array([hours_since_1900(datetime.combine(span[at], time())) for span in days], np.int64) for at in (0, 1)
-    )
-    number = np.searchsorted(starts, hours, "right") - 1
-    return hours[(number >= 0) & (hours < stops[number] + 24)]

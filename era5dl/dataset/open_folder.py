@@ -16,7 +16,8 @@ from xarray.core.indexing import LazilyIndexedArray
 from era5dl.catalog import Cadence, Variable
 from era5dl.dataset.arrays import DerivedArray, FilesArray
 from era5dl.dataset.field import EXPORT_ID, Field, dataset_attributes, export_id, field_attributes
-from era5dl.dataset.files import Chosen, DataFile, Folder, Hours, choose, folder_of_plan, read_folder, sources_of
+from era5dl.dataset.files import Chosen, DataFile, Folder, choose, folder_of_plan, read_folder, sources_of
+from era5dl.dataset.hours import Hours, union
 from era5dl.dataset.layout import read_layout
 from era5dl.dataset.names import check_names, dataset_names
 from era5dl.dataset.places import Has, Layout, Target, choose_target
@@ -150,8 +151,8 @@ class _Builder:
         return True
 
     def _hours(self, files: Iterable[DataFile], forms: set[str]) -> Hours:
-        hours = [file.hours() for file in files if file.form in forms]
-        return np.intersect1d(np.concatenate(hours), self._axis) if hours else np.empty(0, np.int64)
+        hours = union(file.hours() for file in files if file.form in forms)
+        return hours[np.isin(hours, self._axis)]
 
     def _field(self, variable: Variable) -> Field:
         layouts = self._layouts[variable]

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from era5dl.catalog import Variable
-from era5dl.dataset.files import DataFile, Folder, Hours
+from era5dl.dataset.files import DataFile, Folder
+from era5dl.dataset.hours import Hours, union
 from era5dl.errors import BadSelection
 from era5dl.subset.geometry import hours_since_1900
 from era5dl.subset.merge_plan import moment_of
@@ -78,7 +79,7 @@ def time_axis(folder: Folder, variables: Iterable[Variable], interval: Interval)
         hours = np.arange(first, last + 1, dtype=np.int64)
         found = hours[np.isin(hours % len(HOURS_OF_DAY), _hours_of_day(files))]
     else:
-        found = _union(_natural(folder, variable) for variable in variables)
+        found = union(_natural(folder, variable) for variable in variables)
         found = found if first is None else found[found >= first]
         found = found if last is None else found[found <= last]
     if not len(found):
@@ -90,13 +91,13 @@ def _natural(folder: Folder, variable: Variable) -> Hours:
     """Return the hours of a variable if none are specified."""
     files, asked = folder.files[variable], folder.asked.get(variable)
     if asked is None:
-        there = _union(file.hours() for file in files)
+        there = union(file.hours() for file in files)
         if not len(there):
             return there
         every = np.arange(there[0], there[-1] + 1, dtype=np.int64)
-        return np.union1d(every[np.isin(every % len(HOURS_OF_DAY), _hours_of_day(files))], there)
+        return union([every[np.isin(every % len(HOURS_OF_DAY), _hours_of_day(files))], there])
     unknown = [file.hours() for file in files if file.found.record is None]
-    return _union([asked, *unknown])
+    return union([asked, *unknown])
 
 
 def segments(axis: Hours, files: Sequence[DataFile]) -> list[Segment]:
@@ -176,8 +177,3 @@ def _hours_of_day(files: Iterable[DataFile]) -> list[int]:
     for hours in {file.when.hours for file in files}:
         found.update(hours or HOURS_OF_DAY)
     return sorted(found)
-
-
-def _union(parts: Iterable[Hours]) -> Hours:
-    found = [part for part in parts if len(part)]
-    return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
