@@ -205,7 +205,8 @@ class Values:
         texts = self.texts("time")
         if not texts or [text.casefold() for text in texts] in (["all"], ["*"]):
             return None
-        return tuple(sorted(set(self._expand("time", texts, self._hour))))
+        hours = tuple(sorted(set(self._expand("time", texts, self._hour))))
+        return None if hours == ALL_HOURS else hours
 
     def _hour(self, text: str) -> int:
         match = re.fullmatch(r"([0-9]{1,2})(?::?([0-9]{2}))?(?::?([0-9]{2}))?(?:\.0)?Z?", text, re.ASCII)
