@@ -15,6 +15,7 @@ from era5dl.gui.models.jobs import job_rows
 from era5dl.gui.models.request_form import Fields, validate
 from era5dl.gui.text import error_text
 from era5dl.jobs import Job, JobList, JobState, Request
+from era5dl.jobs.job import settings_of_job
 from era5dl.selection import Selection, select_variables
 from tests.faultlab import FaultServer, Link, pseudo_random
 from tests.gui_driver import Window, options, wrong
@@ -104,6 +105,28 @@ def test_downloads_wait_and_run_one_after_the_other(
     wanted = {key: data for key, data in objects.items() if "_t." in key or "_u." in key}
     assert len(wanted) == 4 and not wrong(tmp_path / "era5", wanted)
     assert not panel.winfo_manager(), "nothing waits, so nothing is shown"
+
+
+def test_a_job_that_cannot_be_started_is_reported_and_the_next_one_runs(
+    open_window: Callable[..., Window], fault_server: FaultServer, objects: dict[str, bytes], tmp_path: Path
+) -> None:
+    window = open_window(**options(fault_server, tmp_path / "era5"))
+    selection = Selection(select_variables(["an.pl/t"]), select_days(start="2021-02-01", end="2021-02-02"))
+    (tmp_path / "file").write_text("in the way")
+    settings = settings_of_job(window.app.store.current.to_settings(), {})
+    for folder in ("file", "era5"):
+        window.app.service.jobs.add(Request(folder=tmp_path / folder, selection=selection, settings=settings))
+    window.wait_until(lambda: len(states(window)) == 2)
+    texts: list[str] = []
+    window.app.actions.run_queue()
+
+    def ended() -> bool:
+        texts.append(window.page.banner.text)
+        return states(window) == [JobState.FAILED, JobState.DONE] and not window.app.service.busy
+
+    window.wait_until(ended)
+    assert any("was not downloaded" in text and "is not a folder" in text for text in texts)
+    assert not wrong(tmp_path / "era5", {key: data for key, data in objects.items() if "_t." in key})
 
 
 @pytest.mark.slow

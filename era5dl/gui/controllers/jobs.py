@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from era5dl.engine.events import State
 from era5dl.errors import UsageError
 from era5dl.gui.backend import messages
@@ -15,7 +17,7 @@ from era5dl.gui.pages.tabs import Tabs
 from era5dl.gui.text import error_text, status_text
 from era5dl.gui.text.i18n import _, ngettext
 from era5dl.gui.widgets.banner import BannerAction, BannerKind
-from era5dl.jobs.job import Job, Request, settings_of_job
+from era5dl.jobs.job import Job, JobState, Request, settings_of_job
 
 
 class JobsController(Controller):
@@ -63,8 +65,9 @@ class JobsController(Controller):
     def handle(self, message: Message) -> None:
         match message:
             case messages.JobsListed():
-                self._jobs, self._runner = message.jobs, message.runner
+                before, self._jobs, self._runner = self._jobs, message.jobs, message.runner
                 self._show()
+                self._show_failure(before)
                 for note in message.notes:
                     self._pages.sessions.show_message(note)
                 self._offer_to_run()
@@ -97,6 +100,15 @@ class JobsController(Controller):
             job_rows(self._jobs), runner=self._runner, busy=self._service.busy, running=self._service.jobs.running
         )
         self._request.set_waiting_jobs(waiting_count(self._jobs))
+
+    def _show_failure(self, before: Sequence[Job]) -> None:
+        """Say that a job could not be started. The end of a run has a message of its own."""
+        running = {job.number for job in before if job.state is JobState.RUNNING}
+        for job in self._jobs:
+            if job.number in running and job.state is JobState.FAILED and not job.session:
+                (row,) = job_rows([job])
+                text = _("“{title}” was not downloaded.", title=row.name)
+                self._pages.download.banner.show(BannerKind.WARNING, f"{text}\n{row.reason}", self._show_action())
 
     def _show_action(self) -> BannerAction:
         return BannerAction(_("Show queue"), lambda: self._pages.show_page(self._pages.sessions))
