@@ -177,7 +177,7 @@ def _name(what: str) -> str:
     product = what.partition(" of ")[2]
     if not product:
         return printable(_("ERA5 files") if what == "ERA5 files" else variables)
-    names = {key: catalog_text.product(known).name for known in products() for key in (known.prefix, known.name)}
+    names = {known.prefix: catalog_text.product(known).name for known in products()}
     shown = ", ".join(names.get(prefix, prefix) for prefix in product.split(" and "))
     return printable(f"{variables} · {shown}")
 
