@@ -108,7 +108,11 @@ def test_downloads_wait_and_run_one_after_the_other(
 
 
 def test_a_job_that_cannot_be_started_is_reported_and_the_next_one_runs(
-    open_window: Callable[..., Window], fault_server: FaultServer, objects: dict[str, bytes], tmp_path: Path
+    open_window: Callable[..., Window],
+    fault_server: FaultServer,
+    objects: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     window = open_window(**options(fault_server, tmp_path / "era5"))
     selection = Selection(select_variables(["an.pl/t"]), select_days(start="2021-02-01", end="2021-02-02"))
@@ -118,13 +122,9 @@ def test_a_job_that_cannot_be_started_is_reported_and_the_next_one_runs(
         window.app.service.jobs.add(Request(folder=tmp_path / folder, selection=selection, settings=settings))
     window.wait_until(lambda: len(states(window)) == 2)
     texts: list[str] = []
+    monkeypatch.setattr(window.page.banner, "show", lambda _kind, text, _action=None: texts.append(text))
     window.app.actions.run_queue()
-
-    def ended() -> bool:
-        texts.append(window.page.banner.text)
-        return states(window) == [JobState.FAILED, JobState.DONE] and not window.app.service.busy
-
-    window.wait_until(ended)
+    window.wait_until(lambda: states(window) == [JobState.FAILED, JobState.DONE] and not window.app.service.busy)
     assert any("was not downloaded" in text and "is not a folder" in text for text in texts)
     assert not wrong(tmp_path / "era5", {key: data for key, data in objects.items() if "_t." in key})
 
