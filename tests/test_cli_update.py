@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from era5dl.catalog import find_variable, key_of, periods
-from era5dl.cli.commands import schedule
+from era5dl.cli.commands import schedule, update
 from era5dl.cli.json_output import event_names
+from era5dl.errors import Unreachable
+from era5dl.jobs import wait_for_network
 from era5dl.session import Session
 from tests.command_line import Command
 from tests.servers.seaweed import Seaweed
@@ -125,6 +127,22 @@ def test_update_continues_a_download_with_an_end_only_if_asked(archive: Archive)
     archive.put(archive.months[2])
     code, records = archive.update()
     assert (code, fetched(records)) == (0, [archive.months[2]]), "now it ends in latest"
+
+
+def test_scheduled_update_waits_for_the_network(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive.download()
+    monkeypatch.setattr(wait_for_network, "INTERVAL", 0.0)
+    failures = [Unreachable("no route"), Unreachable("no route")]
+    look_up = update.look_up
+
+    def once_reachable(*given: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return look_up(*given)
+
+    monkeypatch.setattr(update, "look_up", once_reachable)
+    assert archive.update()[0] == 3 and len(failures) == 1
+    assert archive.update("--wait-for-network")[0] == 0 and not failures
 
 
 def test_update_respects_the_lock_of_another_program(archive: Archive) -> None:

@@ -147,6 +147,11 @@ def add_update(commands: Commands) -> None:
     parser.add_argument(
         "--extend", action="store_true", help="also continue downloads of selections that do not end in latest"
     )
+    parser.add_argument(
+        "--wait-for-network",
+        action="store_true",
+        help="wait up to 15 minutes until the server can be reached; scheduled updates do",
+    )
     scheduling = parser.add_argument_group("schedule")
     scheduling.add_argument(
         "--schedule",

@@ -67,6 +67,14 @@ class Interrupts:
         """Whether a clean stop was requested and has taken longer than `GRACE_SECONDS`."""
         return self.requested.is_set() and time.monotonic() - self._requested_at > GRACE_SECONDS
 
+    def wait(self, seconds: float) -> bool:
+        """Wait; return True at once after a signal."""
+        deadline = time.monotonic() + seconds
+        with self.gracefully():
+            while time.monotonic() < deadline and not self.requested.is_set():
+                time.sleep(_CHECK_INTERVAL)
+        return self.requested.is_set()
+
     def run_in_background(self, work: Callable[[], T], poll: Callable[[], None] = lambda: None) -> T:
         """Run `work` on a daemon thread and return its result. `poll` is called ten times per second meanwhile.
 

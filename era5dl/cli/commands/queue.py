@@ -169,7 +169,7 @@ def _run_job(queue: JobList, job: Job, output: Output, interrupts: Interrupts) -
     wanted = request.selection or request.subset
     plan = retry_while_unreachable(
         lambda: look_up(wanted, bucket, output, interrupts, keys=keys),
-        lambda seconds: _wait(seconds, interrupts),
+        interrupts.wait,
         lambda error: output.notice(f"{error}. The job waits until the server can be reached."),
     )
     report_plan(plan, request.folder, output)
@@ -184,15 +184,6 @@ def _run_job(queue: JobList, job: Job, output: Output, interrupts: Interrupts) -
     if code is ExitCode.INCOMPLETE and end.state is JobState.DONE:
         return JobEnd(JobState.INCOMPLETE, "some files could not be merged", session=session.id)
     return end
-
-
-def _wait(seconds: float, interrupts: Interrupts) -> bool:
-    """Wait; return True after an interrupt."""
-    deadline = time.monotonic() + seconds
-    with interrupts.gracefully():
-        while time.monotonic() < deadline and not interrupts.requested.is_set():
-            time.sleep(0.1)
-    return interrupts.requested.is_set()
 
 
 def _report_change(job: Job, output: Output) -> int:

@@ -53,7 +53,7 @@ def _command(arguments: argparse.Namespace, folder: Path) -> list[str]:
             remedy="Set HTTPS_PROXY for the scheduler instead.",
         )
     program = [sys.executable] if is_frozen() else [sys.executable, "-m", "era5dl"]
-    words = [*program, "update", "--quiet"]
+    words = [*program, "update", "--quiet", "--wait-for-network"]
     words += [f"--{name.replace('_', '-')}" for name in ("take_replaced", "extend", "csv") if getattr(arguments, name)]
     if arguments.merge:
         words += ["--merge", arguments.merge]

@@ -17,8 +17,11 @@ from era5dl.cli.run_session import report_result, run_session
 from era5dl.errors import Era5Error, SessionNotFound, Stopped, UsageError
 from era5dl.formatting import format_count, format_size
 from era5dl.jobs.update import Archive, Update, archives_of, compare
+from era5dl.jobs.wait_for_network import retry_while_unreachable
 
 if TYPE_CHECKING:
+    from era5dl.bucket.interface import Bucket
+    from era5dl.planner import Plan
     from era5dl.settings import Settings
 
 _MAX_LISTED = 50  # replaced files that are listed; --json lists all of them
@@ -66,7 +69,7 @@ def _update_archive(
     check_merge_flags(arguments, archive.selection.subset)
     settings = _settings(archive, arguments, output)
     bucket = open_bucket(settings)
-    plan = look_up(archive.selection, bucket, output, interrupts)
+    plan = _plan(archive, bucket, arguments, output, interrupts)
     changes = compare(archive, plan)
     take = arguments.take_replaced or (bool(changes.replaced) and output.confirm(_question(changes)))
     _report(archive, changes, output, take=take)
@@ -82,6 +85,19 @@ def _update_archive(
         result = run_session(bucket, session, settings, output, interrupts)
         ended = report_result(result, changes.new_missing, session, output, merge_flags(arguments))
         return max(code, merge_session(arguments, session, result, ended, output, interrupts))
+
+
+def _plan(
+    archive: Archive, bucket: Bucket, arguments: argparse.Namespace, output: Output, interrupts: Interrupts
+) -> Plan:
+    """Plan the selection of an archive, with --wait-for-network as soon as the server can be reached."""
+    if not arguments.wait_for_network:
+        return look_up(archive.selection, bucket, output, interrupts)
+    return retry_while_unreachable(
+        lambda: look_up(archive.selection, bucket, output, interrupts),
+        interrupts.wait,
+        lambda error: output.info(f"{error}. Waiting until the server can be reached."),
+    )
 
 
 def _settings(archive: Archive, arguments: argparse.Namespace, output: Output) -> Settings:
