@@ -19,6 +19,7 @@ from era5dl.cli.main import main
 from era5dl.dataset import export as exporting
 from era5dl.dataset.export import export
 from era5dl.errors import DiskFull, Era5Error, Stopped, UsageError
+from era5dl.preview.field_file import FieldFile
 from tests.test_dataset import put, truncate
 
 NAMES = ["2t", "tp", "lsm", "t"]
@@ -167,6 +168,8 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert (exported["times"], exported["missing"], exported["kept"]) == (14 * 24, {}, False)
     with xarray.open_dataset(exported["path"]) as found:
         assert found.t2m.shape == (14 * 24, 3, 5)
+    with FieldFile(Path(exported["path"])) as shown:
+        assert [variable.name for variable in shown.variables] == ["t2m", "tp"], "the preview shows an export, too"
     with_a_hole = [*words[:3], str(tmp_path / "hole.nc"), "--variable", "t", "--start", "2021-01-19"]
     assert main([*with_a_hole, "--end", "2021-01-20"]) == 1
     assert "T has no data for 2021-01-19T00/2021-01-19T23" in capsys.readouterr().err

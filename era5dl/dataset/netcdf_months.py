@@ -54,6 +54,7 @@ class NetcdfMonths(MonthStore):
         with _new_file(self.target) as temporary:
             self._write_frame(temporary)
             with h5py.File(temporary, "r+") as result:
+                _fix_lengths_of_texts(result)
                 for month in self.months:
                     with h5py.File(self._file_of(month), "r") as file:
                         for name, _ in self._timed():
@@ -85,6 +86,14 @@ class NetcdfMonths(MonthStore):
                 auxiliary = [str(other) for other in one.coords if other not in one.dims]
                 if auxiliary:
                     made.attrs["coordinates"] = " ".join(auxiliary)
+
+
+def _fix_lengths_of_texts(file: h5py.File) -> None:
+    """Write text attributes with a fixed length, as netCDF-C does; xarray's have none, which few programs expect."""
+    for one in (file, *file.values()):
+        for name, value in one.attrs.items():
+            if isinstance(value, str) and value:
+                one.attrs[name] = np.bytes_(value.encode())
 
 
 def _copy(source: h5py.Dataset, target: h5py.Dataset, start: int, check: Callable[[], None]) -> None:
