@@ -92,8 +92,8 @@ def _fix_lengths_of_texts(file: h5py.File) -> None:
     """Write text attributes with a fixed length, as netCDF-C does; xarray's have none, which few programs expect."""
     for one in (file, *file.values()):
         for name, value in one.attrs.items():
-            if isinstance(value, str) and value:
-                one.attrs[name] = np.bytes_(value.encode())
+            if isinstance(value, str):
+                one.attrs[name] = np.bytes_(value.encode()) if value else h5py.Empty(np.dtype("S1"))
 
 
 def _copy(source: h5py.Dataset, target: h5py.Dataset, start: int, check: Callable[[], None]) -> None:
