@@ -67,6 +67,8 @@ class Result:
     checked_because: Mapping[str, str]  # by key: why the file is checked and not verified
     checked_part: int = 0  # files with a part of their object: its version, structure and every checksum were checked
     merged: tuple[MergeOutcome, ...] = ()  # with `merge`: the merged files, and why others were not merged
+    blocks: int = 0  # with `client`: number of blocks that the plan was divided into
+    moved: int = 0  # with `client`: how often a block was given to another worker
 
     @property
     def complete(self) -> bool:
@@ -192,6 +194,7 @@ def download(
     settings: Settings | None = None,
     merge: str = "",
     csv: bool = False,
+    client: Any = None,
     **options: Any,
 ) -> Result:
     """Download the files of a plan into the folder `out` and verify them. If interrupted, the next call resumes.
@@ -203,6 +206,8 @@ def download(
         rate_limit="08:00,1M 20:00,off" ...), and all other settings come from the environment (ERA5DL_WORKERS ...).
     merge: at the end also write one file per variable with the times of a "month", of a "year", or "all"; see
         `Result.merged`. The downloaded files stay. csv: also write the merged values at points as CSV files.
+    client: a `distributed.Client`: its workers download the files, into a folder that all computers share. Then
+        `rate_limit` is that of all workers together, `workers` the requests of each, and `on_event` is not called.
 
     If a file fails, the others are still downloaded; `Result.failures` lists the failed ones. An error that ends the
     whole download, such as a full disk, is in `Result.error`. Raises FolderUnusable, SessionBusy or UsageError if the
@@ -220,6 +225,10 @@ def download(
         check_period(merge)
     if merge or not plan.subset.is_everything:
         import_writer()
+    if client is not None:
+        if merge:
+            raise UsageError("Files are not merged by a cluster.", remedy="Merge them afterwards with era5dl.merge.")
+        return _run_on_dask(client, plan, Path(out), chosen, progress)
     with Session.begin(Path(out), plan, chosen) as session:
         return _run(S3Bucket(chosen), session, chosen, _Callbacks(progress, on_event), merge, csv=csv)
 
@@ -352,6 +361,37 @@ def _run(
         remedy=ended.remedy,
         checked_because={objects[index].key: why for index, why in checked.reasons(engine.states()).items()},
         merged=_merge(session, engine, merge, csv=csv) if is_merging else (),
+    )
+
+
+def _run_on_dask(
+    client: Any, plan: Plan, out: Path, settings: Settings, progress: Callable[[Snapshot], None] | None
+) -> Result:
+    from era5dl.cluster import import_dask
+    from era5dl.session import Session
+    from era5dl.session.blocks import divide
+
+    on_dask = import_dask()
+    with Session.begin(out, plan, settings, keep_blocks=True) as session:
+        run = divide(session.home, session.info, plan)
+        ended = on_dask.run_on_dask(session, run, client, settings, progress=progress or (lambda _: None))
+    found, failures = ended.gathered.checkpoint, ended.gathered.checkpoint.failures
+    finished = found.finished.total()
+    return Result(
+        verified=found.verified.total(),
+        checked=found.checked.total(),
+        checked_part=found.checked_part.total(),
+        failed=len(failures),
+        unfinished=len(plan.objects) - finished - len(failures),
+        fetched_bytes=ended.last.fetched_bytes,
+        elapsed=ended.last.elapsed,
+        failures=tuple(FileFailed(one.index, one.key, one.reason, one.remedy, one.kind) for one in failures),
+        missing=plan.missing,
+        error=ended.error,
+        remedy=ended.remedy,
+        checked_because={},
+        blocks=len(run.spans),
+        moved=ended.moved,
     )
 
 

@@ -83,6 +83,7 @@ ONLY_IN = {
         "bucket.error_mapping",
     ),
     "rich": ("cli",),
+    "distributed": ("cluster.on_dask",),
     "h5netcdf": ("dataset",),
     "h5py": (
         "dataset",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from era5dl.cli.argument_parser import add_command
 from era5dl.cli.flags import (
     add_common_flags,
+    add_dask_flag,
     add_dataset_flag,
     add_merge_flags,
     add_output_flags,
@@ -95,6 +96,7 @@ def add_download(commands: Commands) -> None:
         "download.",
     )
     add_download_flags(parser)
+    add_dask_flag(parser)
 
 
 def add_download_flags(parser: argparse.ArgumentParser) -> None:

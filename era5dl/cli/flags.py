@@ -172,6 +172,16 @@ def add_transfer_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_dask_flag(parser: argparse.ArgumentParser) -> None:
+    """Add --dask."""
+    parser.add_argument(
+        "--dask",
+        metavar="WHERE",
+        help="download on the workers of a Dask cluster, into a folder that all share: the address of the scheduler, "
+        "its scheduler file, or local:N for N processes on this computer. --limit-rate is then that of all together",
+    )
+
+
 def add_read_back_flag(parser: argparse.ArgumentParser) -> None:
     """Add --read-back."""
     parser.add_argument(

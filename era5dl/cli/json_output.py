@@ -99,6 +99,9 @@ gather
     gathered        run, blocks, remaining, files, verified, checked, checked_part, failed, missing, bytes, done_bytes
 sbatch
     script          run, tasks, text
+download --dask
+    cluster-note    text                                         a block moves, or a computer is not used
+    cluster         run, blocks, moved, excluded                 before the summary
 verify
     proven          key, path, condition ("verified" | "checked" | "checked-part" | "wrong" | "absent" | "unknown"),
                     reason

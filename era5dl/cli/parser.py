@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import era5dl
 from era5dl.cli import archive_parsers, cluster_parsers, download_parsers, queue_parsers
 from era5dl.cli.argument_parser import HelpFormatter, Parser, add_command
-from era5dl.cli.flags import add_common_flags, add_output_flags, add_transfer_flags
+from era5dl.cli.flags import add_common_flags, add_dask_flag, add_output_flags, add_transfer_flags
 
 if TYPE_CHECKING:
     from era5dl.cli.argument_parser import Commands
@@ -128,5 +128,6 @@ def _add_demo(commands: Commands) -> None:
         "--out", type=Path, default=Path("era5dl-demo"), metavar="DIR", help="folder (default: ./era5dl-demo)"
     )
     parser.add_argument("--gui", action="store_true", help="open the window with the demo bucket instead")
+    add_dask_flag(parser)
     add_transfer_flags(parser)
     add_output_flags(parser)

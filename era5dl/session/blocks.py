@@ -151,6 +151,13 @@ def write_run(home: Path, info: SessionInfo, plan: Plan, spans: tuple[Span, ...]
     return run
 
 
+def divide(home: Path, info: SessionInfo, plan: Plan, block_bytes: int | None = None) -> Run:
+    """Return the run of a session, which is divided into blocks now unless it is already. Raises OSError."""
+    if exists(home, info.id):
+        return read_run(home, info.id)
+    return write_run(home, info, plan, cut(plan, block_bytes))
+
+
 def exists(home: Path, run: str) -> bool:
     """Return whether the session with this id is divided into blocks. home: OUT/.era5dl."""
     return bool(SESSION_ID.fullmatch(run)) and (home / run / _FILE).is_file()

@@ -40,11 +40,7 @@ def prepare(arguments: argparse.Namespace, output: Output, interrupts: Interrupt
         import_writer()
     report_plan(plan, arguments.out, output)
     with Session.begin(arguments.out, plan, settings, keep_blocks=True) as session:
-        home = session.home
-        if blocks.exists(home, session.id):
-            run = blocks.read_run(home, session.id)
-        else:
-            run = blocks.write_run(home, session.info, plan, blocks.cut(plan, arguments.block))
+        run = blocks.divide(session.home, session.info, plan, arguments.block)
     largest = max((sum(obj.size for obj in run.block_plan(n).objects) for n in range(len(run.spans))), default=0)
     output.record("run", run=run.id, folder=str(run.folder), blocks=len(run.spans), largest=largest)
     output.result(f"{format_count(len(run.spans), 'block')} of at most {format_size(largest)}, run {run.id}")

@@ -47,7 +47,8 @@ def demo(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) 
             settings_from(arguments), endpoint_url=server.endpoint_url, bucket=server.bucket, proxy=None, ca_bundle=None
         )
         for selected, folder in ((selection(), out / "era5"), (subset_selection(), out / "subset")):
-            code = _download(selected, settings, folder, output, interrupts)
+            cluster = arguments.dask if folder == out / "era5" else None
+            code = _download(selected, settings, folder, output, interrupts, cluster)
             if code != ExitCode.OK:
                 return code
     whole = _compare(source / settings.bucket, out / "era5", output)
@@ -55,15 +56,22 @@ def demo(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) 
     return max(whole, part)
 
 
-def _download(selected: Selection, settings: Settings, folder: Path, output: Output, interrupts: Interrupts) -> int:
-    """Download as usual, or resume the session of an earlier demo."""
+def _download(
+    selected: Selection,
+    settings: Settings,
+    folder: Path,
+    output: Output,
+    interrupts: Interrupts,
+    cluster: str | None = None,
+) -> int:
+    """Download as usual, on a cluster, or resume the session of an earlier demo."""
     bucket = open_bucket(settings)
     with interrupts.gracefully():
         plan = make_plan(selected, bucket, cancelled=interrupts.requested.is_set)
     record_plan(plan, estimate_plan(plan), output, folder)
     earlier = next((session for session in list_sessions(folder) if session.files == len(plan.objects)), None)
-    if earlier is None:
-        return download_plan(bucket, plan, folder, settings, output, interrupts)
+    if earlier is None or cluster:
+        return download_plan(bucket, plan, folder, settings, output, interrupts, cluster=cluster)
     with Session.open(folder, earlier.id) as session:
         result = run_session(bucket, session, replace(settings, flat=session.info.flat), output, interrupts)
         return report_result(result, session.plan.missing, session, output)

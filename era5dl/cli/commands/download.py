@@ -14,7 +14,7 @@ from era5dl.cli.exit_codes import ExitCode
 from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.merging import check_merge_flags, merge_flags, merge_session
 from era5dl.cli.output import Output
-from era5dl.cli.run_session import report_result, run_session
+from era5dl.cli.run_session import RunResult, report_result, run_session
 from era5dl.cli.subset_lines import subset_lines
 from era5dl.errors import OtherEndpoint, SessionNotFound, UsageError
 from era5dl.formatting import format_count, format_size
@@ -76,10 +76,22 @@ def _run(
     from era5dl.session import Session
 
     report_plan(plan, arguments.out, output)
-    with Session.begin(arguments.out, plan, settings) as session:
-        result = run_session(bucket, session, settings, output, interrupts)
+    cluster = getattr(arguments, "dask", None)
+    with Session.begin(arguments.out, plan, settings, keep_blocks=bool(cluster)) as session:
+        result = _download(bucket, session, cluster, settings, output, interrupts)
         code = report_result(result, plan.missing, session, output, merge_flags(arguments))
         return merge_session(arguments, session, result, code, output, interrupts)
+
+
+def _download(
+    bucket: Bucket, session: Session, cluster: str | None, settings: Settings, output: Output, interrupts: Interrupts
+) -> RunResult:
+    """Download the files of a session here, or on a cluster."""
+    if not cluster:
+        return run_session(bucket, session, settings, output, interrupts)
+    from era5dl.cli.run_on_cluster import run_on_cluster
+
+    return run_on_cluster(session, cluster, settings, output, interrupts)
 
 
 def report_plan(plan: Plan, out: Path, output: Output) -> None:
@@ -95,13 +107,20 @@ def report_plan(plan: Plan, out: Path, output: Output) -> None:
 
 
 def download_plan(
-    bucket: Bucket, plan: Plan, out: Path, settings: Settings, output: Output, interrupts: Interrupts
+    bucket: Bucket,
+    plan: Plan,
+    out: Path,
+    settings: Settings,
+    output: Output,
+    interrupts: Interrupts,
+    *,
+    cluster: str | None = None,
 ) -> int:
-    """Download a plan into a folder. Returns the exit code."""
+    """Download a plan into a folder, with `cluster` on that Dask cluster. Returns the exit code."""
     from era5dl.session import Session
 
-    with Session.begin(out, plan, settings) as session:
-        result = run_session(bucket, session, settings, output, interrupts)
+    with Session.begin(out, plan, settings, keep_blocks=bool(cluster)) as session:
+        result = _download(bucket, session, cluster, settings, output, interrupts)
         return report_result(result, plan.missing, session, output)
 
 
