@@ -46,9 +46,10 @@ class NetcdfMonths(MonthStore):
             for name, one in self._timed():
                 shape = (month.stop - month.start, *one.shape[1:])
                 size = {"maxshape": (None, *shape[1:]), "chunks": self.chunk_shape(one)}  # chunks may be longer than it
-                file.create_dataset(name, shape, one.dtype, **size, **_COMPRESSION)
+                file.create_dataset(name, shape, one.dtype, fillvalue=np.nan, **size, **_COMPRESSION)
             for name, at, values in blocks:
-                file[name][at - month.start : at - month.start + len(values)] = values
+                if not np.isnan(values).all():  # a gap of months takes neither time nor space
+                    file[name][at - month.start : at - month.start + len(values)] = values
 
     def finish(self, check: Callable[[], None]) -> None:
         with _new_file(self.target) as temporary:
