@@ -18,7 +18,8 @@ from era5dl.cli.json_output import event_names
 from era5dl.cli.main import main
 from era5dl.dataset import export as exporting
 from era5dl.dataset.export import export
-from era5dl.errors import DiskFull, Era5Error, Stopped, UsageError
+from era5dl.errors import DiskFull, Era5Error, SessionBusy, Stopped, UsageError
+from era5dl.locks.lock_file import Lock
 from era5dl.preview.field_file import FieldFile
 from tests.test_dataset import put, truncate
 
@@ -127,6 +128,14 @@ def test_months_of_other_data_are_not_used(folder: Path, tmp_path: Path) -> None
     (tmp_path / "other.nc.parts").mkdir()
     with pytest.raises(UsageError, match=r"other\.nc\.parts is there"):
         export(data, tmp_path / "other.nc")
+
+
+def test_two_exports_to_one_file_are_refused(folder: Path, tmp_path: Path) -> None:
+    lock = Lock.acquire(tmp_path / "out.nc.lock")
+    with pytest.raises(SessionBusy):
+        export(data_of(folder, "2021-01"), tmp_path / "out.nc")
+    lock.release()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_file_and_a_full_disk_leave_no_result(

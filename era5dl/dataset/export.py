@@ -7,6 +7,7 @@ there; only then the result gets its name. A later export of the same data uses 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +21,9 @@ from era5dl.dataset.month_store import Month, MonthStore
 from era5dl.dataset.netcdf_months import NetcdfMonths
 from era5dl.dataset.zarr_months import ZarrMonths
 from era5dl.errors import Stopped, UsageError
+from era5dl.folder.atomic_write import make_folders
 from era5dl.folder.disk_errors import translate_disk_errors
+from era5dl.locks.lock_file import Lock
 
 Progress = Callable[[str, int, int], None]
 
@@ -61,7 +64,8 @@ def export(
     progress: called with the month that is written next, the number of those that are finished, and of all.
 
     What is there already is kept if it is an export of the same data, and otherwise not replaced: UsageError. Raises
-    Stopped, DiskErrors, and what reading the files raises; then the next export continues with the month it was at.
+    SessionBusy, Stopped, DiskErrors, and what reading the files raises; then the next export continues with the month
+    it was at.
     """
     check_target(target)
 
@@ -81,17 +85,30 @@ def export(
         if is_there and store.id_of_target() != identity:
             raise UsageError(f"{target} is there, with other content.", remedy="Delete it, or choose another name.")
         if not is_there:
-            store.begin()
-            for number, month in enumerate(months):
-                report(month.name, number)
-                if not store.has(month):
-                    store.write(month, _checked(_blocks(data, month), check_stopped))
-            report("", len(months))
-            store.finish(check_stopped)
+            with _locked(target):
+                store.begin()
+                for number, month in enumerate(months):
+                    report(month.name, number)
+                    if not store.has(month):
+                        store.write(month, _checked(_blocks(data, month), check_stopped))
+                report("", len(months))
+                store.finish(check_stopped)
     times = data["time"].values if "time" in data.sizes else np.array([], "datetime64[ns]")
     first, last = (str(times[at].astype("datetime64[h]")) if len(times) else "" for at in (0, -1))
     missing = {str(name): one.attrs[MISSING] for name, one in data.data_vars.items() if MISSING in one.attrs}
     return Export(target, tuple(map(str, data.data_vars)), len(times), first, last, missing, is_there)
+
+
+@contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    """Hold a lock, so that two programs do not write the same months. Raises SessionBusy."""
+    make_folders(target.absolute().parent)
+    lock = Lock.acquire(target.absolute().with_name(target.name + ".lock"))
+    try:
+        lock.start_heartbeat()
+        yield
+    finally:
+        lock.release()
 
 
 def _months(data: xarray.Dataset) -> list[Month]:
