@@ -71,7 +71,7 @@ def test_every_menu_action_exists_and_no_key_is_bound_twice() -> None:
     from era5dl.gui.actions import Actions
 
     items = [item for menu in MENUS for item in menu.items if item is not None]
-    of_table = {"Control-c"}  # bound by the table itself
+    of_table = {"Control-c", "Return"}  # bound by the table itself
     assert {item.key for item in QUEUE if item is not None and item.key} <= {item.key for item in items} | of_table
     assert all(callable(getattr(Actions, item.action, None)) for item in items)
     keys = [item.key for item in items if item.key]

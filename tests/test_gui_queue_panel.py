@@ -35,6 +35,8 @@ def scene(screen: object) -> Iterator[Any]:
         hold=lambda chosen: held.append(list(chosen)),
         release=ignore,
         open_folder=ignore,
+        show_map=ignore,
+        follow_map=ignore,
         copy=copied.append,
         view_changed=lambda grouped, keys: views.append((grouped, keys)),
     )

@@ -20,6 +20,7 @@ from era5dl.gui.controllers.download import DownloadController
 from era5dl.gui.controllers.jobs import JobsController
 from era5dl.gui.controllers.monitoring import MonitoringController
 from era5dl.gui.controllers.preferences import PreferencesController
+from era5dl.gui.controllers.preview import PreviewController
 from era5dl.gui.controllers.request import RequestController
 from era5dl.gui.controllers.sessions import SessionsController
 from era5dl.gui.dialogs.opener import DialogOpener
@@ -42,6 +43,7 @@ class Controllers:
     monitoring: MonitoringController
     preferences: PreferencesController
     demo: DemoController
+    preview: PreviewController
     closing: ClosingController
 
     @property
@@ -57,6 +59,7 @@ class Controllers:
             self.monitoring,
             self.preferences,
             self.demo,
+            self.preview,
             self.closing,
         )
 

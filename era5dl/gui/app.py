@@ -21,6 +21,7 @@ from era5dl.gui.controllers.download import DownloadController
 from era5dl.gui.controllers.jobs import JobsController
 from era5dl.gui.controllers.monitoring import MonitoringController
 from era5dl.gui.controllers.preferences import PreferencesController
+from era5dl.gui.controllers.preview import PreviewController
 from era5dl.gui.controllers.request import RequestController
 from era5dl.gui.controllers.sessions import SessionsController
 from era5dl.gui.dialogs.opener import DialogOpener
@@ -153,6 +154,7 @@ class App:
             ),
             monitoring=MonitoringController(pages.diagnostics, pages.log, service, store),
             preferences=settings,
+            preview=PreviewController(self.root, self.theme, service.previews, service.runs.file_path),
             demo=DemoController(pages.download, service.sessions, request, settings),
             closing=ClosingController(
                 self.root, service, self.dialogs, stop_all=self._stop_all, before_destroy=self.bridge.stop
@@ -189,6 +191,8 @@ class App:
                     hold=runs.hold,
                     release=runs.release,
                     open_folder=lambda index: self.controllers.download.open_folder_of(index),
+                    show_map=lambda index: self.controllers.preview.show_index(index),
+                    follow_map=lambda index: self.controllers.preview.follow_index(index),
                     copy=lambda text: self.actions.copy(text),
                     view_changed=lambda grouped, keys: self.store.update(queue_grouped=grouped, queue_keys=keys),
                 ),
@@ -290,4 +294,5 @@ class App:
         self.controllers.request.close()
         self.controllers.monitoring.close()
         self.controllers.download.close()
+        self.controllers.preview.close()
         self.controllers.demo.close()

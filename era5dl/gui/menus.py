@@ -73,6 +73,7 @@ QUEUE = (
     Item(N_("Hold"), "hold", "Control-h"),
     Item(N_("Release"), "release", "Control-h"),
     None,
+    Item(N_("Show map"), "show_map", "Return"),
     Item(N_("Open folder"), "open_folder"),
     Item(N_("Copy key"), "copy_key", "Control-c"),
     Item(N_("Copy error"), "copy_error"),

@@ -28,6 +28,7 @@ from era5dl.hdf5.filters import DEFLATE, SHUFFLE, decode_chunk
 from era5dl.subset.find_parts import read_bytes
 
 CACHE_BYTES = 320 << 20  # a field of a surface file needs 150 MB, a chunk of a pressure-level file 154 MB
+_STEP = 1 << 20  # bytes in the file that are inflated at a time
 MAX_ELEMENTS = 1 << 24  # that are read at a time: 16 global fields
 
 Part = Sequence[range]
@@ -54,11 +55,8 @@ class ChunkCache:
             raise UnsupportedLayout(f"too many values in the variable {variable.name}")
         if not variable.chunks:
             return self._read_contiguous(variable, part)
+        needed = self.load(variable, part, cancelled)
         edges = variable.layout.chunk_shape or ()
-        needed = [chunk for chunk in variable.chunks if _overlaps(chunk.origin, edges, part)]
-        if len(needed) * variable.chunk_size > max(self._limit, variable.chunk_size):
-            raise UnsupportedLayout(f"chunks that are too large for a field of {variable.name}")
-        self._load(variable, needed, cancelled)
         found = np.empty(shape, variable.datatype.name)
         filled = 0
         for chunk in needed:
@@ -76,6 +74,15 @@ class ChunkCache:
         if filled != found.size:  # memory that was not decoded must never be shown
             raise DamagedFile("its chunks are not complete")
         return found
+
+    def load(self, variable: Variable, part: Part, cancelled: Callable[[], bool]) -> list[Chunk]:
+        """Decode the chunks that have these elements, and return them. Raises the same errors as `read`."""
+        edges = variable.layout.chunk_shape or ()
+        needed = [chunk for chunk in variable.chunks if _overlaps(chunk.origin, edges, part)]
+        if len(needed) * variable.chunk_size > max(self._limit, variable.chunk_size):
+            raise UnsupportedLayout(f"chunks that are too large for a field of {variable.name}")
+        self._load(variable, needed, cancelled)
+        return needed
 
     def _read_contiguous(self, variable: Variable, part: Part) -> NDArray[Any]:
         """Return elements of a variable without chunks. Only the bytes of these indices of the outer dimensions are
@@ -117,7 +124,7 @@ class ChunkCache:
                 raise Stopped("while a chunk was decoded")
             with self._lock:
                 data = read_bytes(self._file, chunk.offset, chunk.size)
-            return _decode(data, variable, chunk)
+            return _decode(data, variable, chunk, cancelled)
 
         if len(absent) == 1:
             self._chunks[variable.name, absent[0].origin] = decode(absent[0])
@@ -133,7 +140,7 @@ class _Decoded:
 
     __slots__ = ("_is_shuffled", "_shape", "_type", "data")
 
-    def __init__(self, data: bytes, variable: Variable, *, is_shuffled: bool) -> None:
+    def __init__(self, data: bytes | bytearray, variable: Variable, *, is_shuffled: bool) -> None:
         self.data, self._is_shuffled = data, is_shuffled
         self._type = np.dtype(variable.datatype.name)
         self._shape = variable.layout.chunk_shape or ()
@@ -156,8 +163,8 @@ def _overlaps(origin: Sequence[int], edges: Sequence[int], part: Part) -> bool:
     )
 
 
-def _decode(data: bytes, variable: Variable, chunk: Chunk) -> _Decoded:
-    """Inflate and verify a chunk. Raises DamagedChunk."""
+def _decode(data: bytes, variable: Variable, chunk: Chunk, cancelled: Callable[[], bool]) -> _Decoded:
+    """Inflate and verify a chunk. Raises DamagedChunk and Stopped."""
     size = variable.chunk_size
     if [applied.number for applied in variable.filters] != [SHUFFLE, DEFLATE] or chunk.filter_mask:
         try:
@@ -165,11 +172,26 @@ def _decode(data: bytes, variable: Variable, chunk: Chunk) -> _Decoded:
         except DamagedFile as error:
             raise DamagedChunk(chunk, str(error)) from None
         return _Decoded(decoded, variable, is_shuffled=False)
+    return _Decoded(_inflate(data, size, chunk, cancelled), variable, is_shuffled=True)
+
+
+def _inflate(data: bytes, size: int, chunk: Chunk, cancelled: Callable[[], bool]) -> bytearray:
+    """Inflate `size` bytes in steps, since a chunk with all levels takes half a second, for which nobody should wait
+    who wants something else. zlib verifies the checksum at the end."""
     inflater = zlib.decompressobj()
+    inflated, done = bytearray(size), 0
+    pieces = memoryview(data)
     try:
-        inflated = inflater.decompress(data, size + 1)  # zlib verifies its checksum at the end
+        for at in range(0, len(data), _STEP):
+            if cancelled():
+                raise Stopped("while a chunk was decoded")
+            piece = inflater.decompress(pieces[at : at + _STEP], size - done + 1)
+            if done + len(piece) > size or inflater.unconsumed_tail:
+                raise DamagedChunk(chunk, "it is too long")
+            inflated[done : done + len(piece)] = piece
+            done += len(piece)
     except zlib.error as error:
         raise DamagedChunk(chunk, str(error)) from None
-    if len(inflated) != size or not inflater.eof or inflater.unused_data:
+    if done != size or not inflater.eof or inflater.unused_data:
         raise DamagedChunk(chunk, "it is too long or too short")
-    return _Decoded(inflated, variable, is_shuffled=True)
+    return inflated

@@ -133,6 +133,12 @@ class FieldFile:
             weights = np.ones((1, 1))
         return Field(variable, time, level, values, *_statistics(values, weights))
 
+    def prepare(self, variable: FieldVariable, time: int, level: int, cancelled: Callable[[], bool]) -> None:
+        """Decode the chunks of a field, so that `read` is fast. Raises the same errors."""
+        data = self._index.variables[variable.name]
+        with self._errors():
+            self._cache.load(data, self._axes[variable.name].part(time, level, data.shape), cancelled)
+
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         """Context manager: convert errors of reading to an Era5Error that names the file."""

@@ -15,11 +15,10 @@ from era5dl.preview.coordinates import Grid
 from era5dl.preview.field_file import Field
 from era5dl.preview.map_layout import MapLayout, fit
 from era5dl.preview.pen import DARK, LIGHT, Pen
-from era5dl.preview.rendering import MissingColours, render, render_bar
+from era5dl.preview.rendering import DARK_MISSING, MissingColours, render, render_bar
 from era5dl.preview.series_picture import draw_series
 
 _MARGIN = 48
-DARK_MISSING = MissingColours((58, 65, 77), (46, 52, 62))
 
 
 def draw_picture(field: Field, scale: ColourScale, *, width: int = 1600, dark: bool = False) -> bytes:

@@ -19,7 +19,7 @@ from era5dl.preview.map_layout import MapLayout
 Pixels = NDArray[np.uint8]
 """Height, width, and the three colours."""
 
-_GRATICULE, _HALO, _COAST = 0.2, 0.55, 0.95  # opacity
+_GRATICULE, _HALO, _COAST = 0.2, 0.35, 0.95  # opacity
 _DARK, _WHITE = 20.0, 255.0
 _SPACING = 0.25  # pixels between the points from which a line is drawn
 
@@ -30,6 +30,9 @@ class MissingColours:
 
     one: tuple[int, int, int] = (214, 217, 222)
     other: tuple[int, int, int] = (196, 200, 207)
+
+
+DARK_MISSING = MissingColours((58, 65, 77), (46, 52, 62))
 
 
 def render(

@@ -22,6 +22,7 @@ from era5dl.errors import Era5Error
 from era5dl.formatting import printable
 from era5dl.jobs.job import Job
 from era5dl.planner import Missing, Plan, PlanEstimate
+from era5dl.preview.shown_map import MapRequest, ShownMap
 from era5dl.redaction import redact_secrets
 from era5dl.session import SessionSummary
 from era5dl.settings import Settings
@@ -351,6 +352,33 @@ class CitationMade:
     bibtex: str
 
 
+# --- maps of files
+
+
+@dataclass(frozen=True, slots=True)
+class MapReady:
+    """A map has been made."""
+
+    request: MapRequest
+    shown: ShownMap
+
+
+@dataclass(frozen=True, slots=True)
+class MapFailed:
+    """A map could not be made."""
+
+    request: MapRequest
+    error: ErrorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSaved:
+    """A picture of a map was written to a file; with an error, it was not."""
+
+    path: Path
+    error: ErrorInfo | None = None
+
+
 # --- network test, demo, crashes
 
 
@@ -423,6 +451,9 @@ Message = (
     | ManifestProgressed
     | ManifestWritten
     | CitationMade
+    | MapReady
+    | MapFailed
+    | PictureSaved
     | NetworkTested
     | DemoProgressed
     | DemoReady

@@ -10,13 +10,14 @@ from typing import Literal
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import Event
 from era5dl.engine.progress import Snapshot
-from era5dl.errors import Era5Error, OtherEndpoint, OutOfThreads, Stopped
+from era5dl.errors import DiskError, Era5Error, OtherEndpoint, OutOfThreads, Stopped, UnsafeKey
 from era5dl.gui.backend import messages
 from era5dl.gui.backend.background_task import OnCrash, start_thread
 from era5dl.gui.backend.bucket_access import BucketAccess
 from era5dl.gui.backend.messages import ErrorInfo, Message
 from era5dl.planner import Plan
 from era5dl.session import Session
+from era5dl.session.object_paths import ObjectPaths
 from era5dl.settings import Settings
 from era5dl.subset import import_writer
 
@@ -38,6 +39,7 @@ class RunService:
         self._closing = False
         self._stop_requested = False
         self._latest: tuple[Path, str, Settings] | None = None  # the session that ran last, and its settings
+        self._paths: ObjectPaths | None = None  # of its files
         self.measured_speed: float | None = None  # bytes per second of the latest representative run
 
     # --- state
@@ -56,6 +58,13 @@ class RunService:
         """Return one `FileState` as a byte for each file of the run in progress, or None."""
         engine = self._engine
         return engine.states() if engine is not None else None
+
+    def file_path(self, index: int) -> Path | None:
+        """Return the path of a file of the session that ran last, by its index in the plan; None if it has none."""
+        try:
+            return None if self._paths is None else self._paths.final(index)
+        except (UnsafeKey, DiskError, IndexError):
+            return None
 
     # --- starting
 
@@ -168,6 +177,7 @@ class RunService:
                         raise Stopped
                     self._engine = engine
                 self._latest = (session.folder, session.id, settings)
+                self._paths = session.paths
                 other_server = adapted.endpoint_url if adapted.endpoint_url != settings.endpoint_url else ""
                 self._post(_session_opened(session, engine, only, other_server or ""))
                 engine.start()

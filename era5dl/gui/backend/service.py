@@ -19,6 +19,7 @@ from era5dl.gui.backend.bucket_access import BucketAccess, MakeBucket, s3_bucket
 from era5dl.gui.backend.jobs import JobService
 from era5dl.gui.backend.messages import ErrorInfo, Message
 from era5dl.gui.backend.planning import PlanningService
+from era5dl.gui.backend.previews import PreviewService
 from era5dl.gui.backend.runs import RunService
 from era5dl.gui.backend.sessions import SessionService
 from era5dl.settings import Settings
@@ -38,6 +39,7 @@ class BackendService:
         self.jobs = JobService(self._access, self.runs, self.post, self._crashed)
         self.sessions = SessionService(self._access, self.post, self._crashed)
         self.archives = ArchiveService(self._access, self.post, self._crashed)
+        self.previews = PreviewService(self.post, self._crashed)
         self._network_test_task = BackgroundTask(NETWORK_TEST, self._crashed)
 
     def post(self, message: Message) -> None:
@@ -81,6 +83,7 @@ class BackendService:
         self.planning.close()
         self.sessions.close()
         self.archives.close()
+        self.previews.close()
         self._network_test_task.cancel()
         self.jobs.stop()
         self.runs.close()

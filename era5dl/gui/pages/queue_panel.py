@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from tkinter import ttk
 
-from era5dl.engine.progress import FileState
+from era5dl.engine.progress import FINISHED, FileState
 from era5dl.gui.menus import QUEUE, QUEUE_VIEW, accelerator
 from era5dl.gui.models.queue import FileFilter, QueueModel
 from era5dl.gui.models.queue_rows import FileRow as File
@@ -46,6 +46,8 @@ class QueueCallbacks:
     hold: Callable[[Sequence[int]], object]
     release: Callable[[Sequence[int]], object]
     open_folder: Callable[[int], object]
+    show_map: Callable[[int], object]
+    follow_map: Callable[[int], object]  # a finished file was selected
     copy: Callable[[str], object]
     view_changed: Callable[[bool, bool], object] = lambda _grouped, _keys: None  # see `Preferences`
 
@@ -89,9 +91,9 @@ class QueuePanel(Card):
             columns=COLUMNS,
             model=QueueRows(model, self._status_text),
             on_sort=self._sort_by,
-            on_select=lambda _ids: self._show_detail(),
+            on_select=lambda _ids: self._selected(),
             on_menu=self._show_menu,
-            on_open=self._open_folder,
+            on_open=self._open,
             on_view_menu=self._show_view_menu,
             on_copy=self._copy_keys,
             height=8,
@@ -227,9 +229,20 @@ class QueuePanel(Card):
         if self._detail.show(text, style):
             self._detail.configure(wraplength=max(200, self.winfo_width() - self._theme.px(40)))
 
-    def _open_folder(self, row_id: Hashable) -> None:
+    def _selected(self) -> None:
+        self._show_detail()
+        chosen = self._finished(self.selected)
+        if len(self.table.selection) == 1 and chosen:
+            self._callbacks.follow_map(chosen[0])
+
+    def _open(self, row_id: Hashable) -> None:
+        """Show the map of a finished file, or the folder of another one."""
         if isinstance(row_id, int) and row_id >= 0:  # not a heading
-            self._callbacks.open_folder(row_id)
+            is_finished = bool(self._finished([row_id]))
+            (self._callbacks.show_map if is_finished else self._callbacks.open_folder)(row_id)
+
+    def _finished(self, chosen: Sequence[int]) -> list[int]:
+        return self._files.in_states(chosen, *FINISHED) if self._started else []
 
     def _copy_keys(self) -> None:
         chosen = self.selected
@@ -250,6 +263,7 @@ class QueuePanel(Card):
             "promote": (lambda: do.promote(waiting), bool(waiting)),
             "hold": (lambda: do.hold(holdable), bool(holdable)),
             "release": (lambda: do.release(held), bool(held)),
+            "show_map": (lambda: do.show_map(chosen[0]), len(chosen) == 1 and bool(self._finished(chosen))),
             "open_folder": (lambda: do.open_folder(chosen[0]), len(chosen) == 1),
             "copy_key": (self._copy_keys, True),
             "copy_error": (lambda: do.copy("\n".join(one.reason for one in failures)), bool(failures)),
