@@ -151,6 +151,16 @@ def of_era5() -> QueueModel:
     return model
 
 
+def test_sizes_of_subsets_are_shown_and_sorted() -> None:
+    model = of_era5()
+    model.load(model.objects, {0: 7, 3: 5})
+    model.sort(SortKey.SIZE)
+    assert [model.file(index).size for index in shown(model)] == [5, 7, 100, 100, 100, 100]
+    model.handle_event(FileDone(1, "k", 3, "/x", Outcome.CHECKED_PART, "", False))
+    set_states(model, W, P, W, W, W, W)
+    assert [model.file(index).size for index in shown(model)] == [3, 5, 7, 100, 100, 100]
+
+
 def test_periods_are_sorted_by_date_and_variables_by_name_and_then_by_date() -> None:
     model = of_era5()
     model.sort(SortKey.PERIOD)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -25,6 +26,7 @@ from era5dl.planner import (
     make_plan,
     plan_keys,
 )
+from era5dl.planner.estimate import fetched_sizes
 from era5dl.planner.latest import Published, ends_in_latest, newest_days
 from era5dl.selection import Selection, select_variables
 from era5dl.session.info import title_of
@@ -506,6 +508,10 @@ def test_estimate_of_a_plan(winter):
     assert not about.is_exact
     assert about.total.size == whole.total.written == plan.total_bytes
     assert about.total.written < about.total.fetched < about.total.size
+    sizes = [obj.size for obj in plan.objects]
+    for index, size in fetched_sizes(plan).items():
+        sizes[index] = size
+    assert sum(sizes) == about.total.fetched and fetched_sizes(replace(plan, request={})) == {}
     sums = [estimate(parse_key(obj.key), obj.size, plan.subset) for obj in plan.objects]
     assert (about.total.fetched, about.total.written) == (sum(s.fetched for s in sums), sum(s.written for s in sums))
 

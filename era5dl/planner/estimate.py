@@ -47,6 +47,16 @@ def estimate_plan(plan: Plan) -> PlanEstimate:
     return PlanEstimate(products, is_exact=whole or plan.subset.prove)
 
 
+def fetched_sizes(plan: Plan) -> dict[int, int]:
+    """Return about how many bytes are fetched of each object, by its index, where these are not all of them."""
+    if plan.subset.is_everything:
+        return {}
+    estimator = Estimator(plan.subset)
+    known = ((index, parse_key(obj.key), obj.size) for index, obj in enumerate(plan.objects))
+    fetched = {index: estimator.estimate(key, size).fetched for index, key, size in known if key}
+    return {index: size for index, size in fetched.items() if size != plan.objects[index].size}
+
+
 def product_folder(key: str) -> str:
     """Return the first folder of a key; "" if it has none."""
     return key.partition("/")[0] if "/" in key else ""

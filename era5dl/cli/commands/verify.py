@@ -15,6 +15,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from era5dl.catalog.key_names import describe_key
 from era5dl.cli.arguments import open_bucket, settings_from
 from era5dl.cli.commands.download import session_settings
 from era5dl.cli.exit_codes import ExitCode
@@ -143,7 +144,9 @@ class _VerifyProgress:
         self._output.record("proven", key=report.key, path=path, condition=condition, reason=report.reason)
         if report.condition not in GOOD:
             name = self._session.paths.relative(report.index)  # the whole file may be beside a subset that is wrong
-            self._output.result(f"{condition}: {name}: {report.reason}")
+            known = describe_key(report.key)
+            shown = f"{known} ({name})" if known else name
+            self._output.result(f"{condition}: {shown}: {report.reason}")
 
 
 def _sessions(folder: Path, arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> Iterator[Session]:

@@ -6,7 +6,7 @@ traceback of an exception would keep frames, and their sockets and locks, alive.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -64,14 +64,15 @@ class PlanProgressed:
 class PlanReady:
     """The plan of plan request `number` is ready.
 
-    estimate: what a subset fetches and writes; None for whole files. newest: the last published day, if the selection
-    ends in "latest".
+    estimate: what a subset fetches and writes; None for whole files. sizes: about how many bytes are fetched of each
+    file, where these are not all. newest: the last published day, if the selection ends in "latest".
     """
 
     number: int
     plan: Plan
     estimate: PlanEstimate | None = None
     newest: date | None = None
+    sizes: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

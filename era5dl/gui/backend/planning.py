@@ -15,6 +15,7 @@ from era5dl.gui.backend.background_task import BackgroundTask, IsCancelled, OnCr
 from era5dl.gui.backend.bucket_access import BucketAccess
 from era5dl.gui.backend.messages import ErrorInfo, Message
 from era5dl.planner import estimate_plan, make_plan
+from era5dl.planner.estimate import fetched_sizes
 from era5dl.planner.latest import newest_days
 from era5dl.selection import Selection
 from era5dl.session import list_sessions
@@ -50,7 +51,7 @@ class PlanningService:
                 estimate = None if plan.subset.is_everything else estimate_plan(plan)
                 published = newest_days(plan.objects) if is_open(selection.days) else ()
                 newest = max((one.last_day for one in published), default=None)
-                self._post(messages.PlanReady(number, plan, estimate, newest))
+                self._post(messages.PlanReady(number, plan, estimate, newest, fetched_sizes(plan)))
             except Stopped:
                 return
             except Era5Error as error:

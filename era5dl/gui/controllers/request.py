@@ -163,7 +163,7 @@ class RequestController(Controller):
                     error=None,
                 )
                 if not self._service.busy:
-                    self._queue.load(message.plan.objects)
+                    self._queue.load(message.plan.objects, message.sizes)
                     self._page.queue.begin(False)
             case messages.PlanEstimated() if message.number == self._number:
                 self._plan_state = replace(self._plan_state, estimate=message.estimate)

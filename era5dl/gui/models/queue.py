@@ -54,8 +54,11 @@ class QueueModel:
 
     # --- loading and updating
 
-    def load(self, objects: Sequence[ObjectInfo]) -> None:
-        """Show these files as planned: all are waiting, and no bytes are on disk."""
+    def load(self, objects: Sequence[ObjectInfo], sizes: Mapping[int, int] | None = None) -> None:
+        """Show these files as planned: all are waiting, and no bytes are on disk.
+
+        sizes: of files that have another size than their object, by index.
+        """
         self.objects = objects
         self.states = bytes(len(objects))
         self.folder: Path | None = None  # of the run whose files these are; None while they are only planned
@@ -64,13 +67,13 @@ class QueueModel:
         self._partial_bytes: dict[int, int] = {}
         self._attempts: dict[int, int] = {}  # of files with more than one
         self._checked_reasons: dict[int, str] = {}
-        self._new_sizes: dict[int, int] = {}  # of files that have changed on the server, and of parts of files
+        self._new_sizes = dict(sizes or {})  # of files that have changed on the server, and of parts of files
         self._active: dict[int, ActiveFile] = {}
         self._counts: dict[FileFilter, int] = {}
         self._counted_states: bytes | None = None
         self._reordered_at = 0.0
         self._groups: dict[int, GroupRow] = {}  # by id of the heading; counted again when the rows are sorted
-        self._sorter = QueueSorter(objects)
+        self._sorter = QueueSorter(objects, self._new_sizes)
         self._sorter.search(self.search_text)
         self._reorder()
 
@@ -88,9 +91,9 @@ class QueueModel:
         files that have another size than their object.
         """
         earlier_errors = self.errors_by_file if only is not None else {}
-        self.load(objects)
+        self.load(objects, sizes)
         self.folder, self._only, self.errors_by_file = folder, only, earlier_errors
-        self._partial_bytes, self._new_sizes = dict(partial_bytes), dict(sizes or {})
+        self._partial_bytes = dict(partial_bytes)
         self._reorder()
 
     def handle_event(self, event: Event) -> None:
@@ -111,6 +114,7 @@ class QueueModel:
                 self.errors_by_file.pop(event.index, None)
                 if event.size != self.objects[event.index].size:
                     self._new_sizes[event.index] = event.size
+                    self._sorter.forget_sizes()
                 if event.reason:
                     self._checked_reasons[event.index] = event.reason
             case _:

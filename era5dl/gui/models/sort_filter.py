@@ -44,8 +44,10 @@ _STATIC = frozenset({SortKey.VARIABLE, SortKey.PERIOD, SortKey.PRODUCT, SortKey.
 class QueueSorter:
     """Computes the order of the rows from the states of the files. `search` restricts it to matching files."""
 
-    def __init__(self, objects: Sequence[ObjectInfo]) -> None:
+    def __init__(self, objects: Sequence[ObjectInfo], sizes: Mapping[int, int] | None = None) -> None:
+        """sizes: of files that have another size than their object, by index; see `forget_sizes`."""
         self._objects = objects
+        self._sizes: Mapping[int, int] = {} if sizes is None else sizes
         self._matches: bytes | None = None  # mask of the files that the search finds; None while there is no search
         self._static: dict[SortKey, list[int]] = {}
         self._groups: list[tuple[int, list[int]]] = []  # number of the variable, and its files by period
@@ -69,6 +71,10 @@ class QueueSorter:
         """Forget the orders by name, which depend on the language."""
         for key in (SortKey.VARIABLE, SortKey.PRODUCT):
             self._static.pop(key, None)
+
+    def forget_sizes(self) -> None:
+        """Forget the order by size, after a change of `sizes`."""
+        self._static.pop(SortKey.SIZE, None)
 
     def group(self, number: int, mask: bytes) -> list[int]:
         """Return the files of a group at which the mask has 1."""
@@ -126,7 +132,10 @@ class QueueSorter:
         """Return the files sorted by a value that does not change; equal ones by period or in the order of the plan."""
         objects, everything = self._objects, range(len(self._objects))
         if key is SortKey.SIZE:
-            return sorted(everything, key=[obj.size for obj in objects].__getitem__)
+            sizes = [obj.size for obj in objects]
+            for index, size in self._sizes.items():
+                sizes[index] = size
+            return sorted(everything, key=sizes.__getitem__)
         if key is SortKey.KEY:
             return sorted(everything, key=[obj.key for obj in objects].__getitem__)
         if key is SortKey.PERIOD:
