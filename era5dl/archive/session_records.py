@@ -45,7 +45,10 @@ class FileStatus(str, Enum):
     @property
     def is_finished(self) -> bool:
         """Whether the session has written the file with its final name."""
-        return self in (FileStatus.VERIFIED, FileStatus.CHECKED, FileStatus.CHECKED_PART)
+        return self in _FINISHED
+
+
+_FINISHED = frozenset((FileStatus.VERIFIED, FileStatus.CHECKED, FileStatus.CHECKED_PART))
 
 
 @dataclass(frozen=True, slots=True)

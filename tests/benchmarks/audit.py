@@ -1,5 +1,7 @@
 """Measures an audit of 80 years of 20 variables of one product: 19,200 files, with a session and without.
 
+Prints the elapsed time, and that of the processor, which other programs on the same machine disturb less.
+
 python -m tests.benchmarks.audit [--folder DIR]
 """
 
@@ -33,13 +35,15 @@ def make_archive(folder: Path) -> int:
 
 def measure(folder: Path, title: str) -> Audit:
     """Audit a folder three times, and print the shortest time."""
-    times = []
+    elapsed, processor = [], []
     for _ in range(3):
-        start = time.process_time()
+        start, start_processor = time.perf_counter(), time.process_time()
         audit = audit_folder(folder)
         _ = audit.months
-        times.append(time.process_time() - start)
-    print(f"{title}: {len(audit.files):,} files in {min(times):.2f} s: {dict(audit.counts)}")
+        elapsed.append(time.perf_counter() - start)
+        processor.append(time.process_time() - start_processor)
+    counts = ", ".join(f"{count:,} {state.value}" for state, count in audit.counts.items())
+    print(f"{title}: {min(elapsed):.2f} s, processor {min(processor):.2f} s: {counts}")
     return audit
 
 

@@ -105,9 +105,12 @@ class ArchiveController(Controller):
             case messages.ArchiveAudited() if message.folder == self._folder:
                 self._page.show(message.folder, message.audit, message.calendar)
             case messages.ArchiveFailed():
-                if message.is_audit and message.folder == self._folder:
+                if not message.is_audit:
+                    self._show_error(message.error)
+                elif message.folder == self._folder:
                     self._page.show(message.folder, None, None)
-                self._show_error(message.error)
+                    text = _("This folder cannot be looked at. Check that it exists and that its disk is connected.")
+                    self._page.banner.show(BannerKind.WARNING, f"{text}\n({message.error.detail})")
             case messages.GapsPlanned() if message.folder == self._folder:
                 self._offer(message)
             case messages.ArchiveFileWritten():
