@@ -11,7 +11,7 @@ from era5dl.catalog import find_variable, key_of, periods
 from era5dl.planner.plan import Missing, Plan
 from era5dl.ranges import RangeSet
 from era5dl.selection import Selection, select_variables
-from era5dl.session import Checkpoint, FailedObject, Session, finished_files
+from era5dl.session import Checkpoint, FailedObject, Session
 from era5dl.session.finished_files import FinishedFile
 from era5dl.session.object_paths import subset_key
 from era5dl.settings import Settings
@@ -93,7 +93,7 @@ def make_session(
                 place = key.rpartition("/")[2] if flat else key
                 modified = write_file(folder, place).stat().st_mtime_ns
                 stamps.append(FinishedFile(place, obj.etag, SIZE, modified, SIZE))
-            finished_files.append(folder, session.id, stamps)
+            session.record_finished(stamps)
         sets = (RangeSet(), RangeSet(), done) if is_part else (done, loose, RangeSet())
         session.save(Checkpoint(sets[0], sets[1], (), failures, {}, 0, False, sets[2]))
     return session

@@ -137,7 +137,7 @@ class _Auditor:
         others = self._by_key.get(wanted.key, [])
         whole = [file for file in others if file.is_whole]
         if whole:  # it has the wanted part, too
-            return replace(self._best(whole, EVERYTHING), subset=wanted.subset)
+            return self._best(whole, EVERYTHING)._replace(subset=wanted.subset)
         parts = [file for file in others if not file.is_whole]
         if parts and (record is None or not record.subset.is_everything):
             return self._from_parts(wanted, parts)
@@ -216,16 +216,16 @@ class _Auditor:
         usable = [(one, subset) for one, subset in judged if one.state.is_there and subset is not None]
         fitting = [(one, subset) for one, subset in usable if _has_places(subset, wanted.subset)]
         best = (fitting or usable or judged)[0][0]
-        best = replace(best, subset=wanted.subset)
+        best = best._replace(subset=wanted.subset)
         if not usable:
             return best
         there = {time for one, subset in fitting for time in times_of(wanted.parts, subset)}
         lacking = tuple(time for time in times_of(wanted.parts, wanted.subset) if time not in there)
         if not fitting:
-            return replace(best, state=State.PARTIAL, cause=Cause.PLACES)
+            return best._replace(state=State.PARTIAL, cause=Cause.PLACES)
         if lacking:
-            return replace(best, state=State.PARTIAL, cause=Cause.HOURS, lacking=lacking)
-        return replace(best, state=worst(one.state for one, _ in fitting))
+            return best._replace(state=State.PARTIAL, cause=Cause.HOURS, lacking=lacking)
+        return best._replace(state=worst(one.state for one, _ in fitting))
 
     def _subset_of(self, file: FoundFile) -> Subset | None:
         """Return what a part has: as its session says, or as its attributes say."""
@@ -252,8 +252,7 @@ class _Auditor:
             cause = Cause.STARTED
         elif record.status.is_finished:
             cause = Cause.GONE
-        return replace(
-            _absent(wanted, state, cause),
+        return _absent(wanted, state, cause)._replace(
             detail=record.reason,
             expected=record.expected_size,
             version=record.version,
@@ -265,7 +264,7 @@ class _Auditor:
 
 def _not_in_bucket(wanted: Wanted, reason: str) -> AuditedFile:
     state = State.NOT_PUBLISHED if reason == NOT_YET_PUBLISHED else State.NOT_IN_BUCKET
-    return replace(_absent(wanted, state, Cause.ABSENT), detail=reason)
+    return _absent(wanted, state, Cause.ABSENT)._replace(detail=reason)
 
 
 def _absent(wanted: Wanted, state: State, cause: Cause) -> AuditedFile:

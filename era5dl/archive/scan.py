@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from era5dl.archive.session_records import FileRecord, SessionRecords, read_records
 from era5dl.catalog import KeyParts, Variable, parse_key
@@ -32,8 +33,7 @@ _SUBSET_NAME = re.compile(r"(.+)\.([0-9a-f]{8})\.nc", re.ASCII)
 _POLL_INTERVAL = 256  # folders between two calls of `stopped`
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFile:
+class FoundFile(NamedTuple):  # like FileRecord
     """An ERA5 file in a folder.
 
     folder: the folder that contains it. key: of its object in the bucket. parts: the components of the key, with the
@@ -187,14 +187,14 @@ class _Walk:
 
 
 def _found_file(entry: _Entry, records: SessionRecords, walk: _Walk) -> FoundFile | None:
-    match = _SUBSET_NAME.fullmatch(entry.name)
+    record = records.files.get(entry.name)
+    match = _SUBSET_NAME.fullmatch(entry.name) if record is None or not record.subset.is_everything else None
     name, subset_id = (f"{match[1]}{_SUFFIX}", match[2]) if match else (entry.name, "")
-    key = key_of_file_name(name)
+    key = record.version.key if record else key_of_file_name(name)
     parts = records.parts.get(key) or parse_key(key)
     if parts is None:
         walk.pass_over(entry.place, entry.name, "not the name of an ERA5 file")
         return None
-    record = records.files.get(entry.name)
     subset: Subset | None = EVERYTHING
     if subset_id:
         subset = record.subset if record else None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.catalog import KeyParts, parse_key
@@ -51,8 +52,7 @@ class FileStatus(str, Enum):
 _FINISHED = frozenset((FileStatus.VERIFIED, FileStatus.CHECKED, FileStatus.CHECKED_PART))
 
 
-@dataclass(frozen=True, slots=True)
-class FileRecord:
+class FileRecord(NamedTuple):  # not a dataclass: it is made twice as fast, and there may be a million
     """What a session has recorded about one file.
 
     session: its id. version: the object, in the version of the file if it is finished. place: path below the folder.
@@ -160,7 +160,7 @@ def _records_of(
         place = key.rpartition("/")[2] if info.flat else key
         files.append((checkpoint.replaced.get(index, planned), place, subset))
     done = ((n, place, version.etag) for n, (version, place, _) in enumerate(files) if statuses[n].is_finished)
-    sizes = finished_files.read(folder, summary.id, done, len(files))
+    sizes = finished_files.read(folder.absolute() / OWN_FOLDER, summary.id, done, len(files))
     for index, ((version, place, subset), status) in enumerate(zip(files, statuses, strict=True)):
         reason, remedy, when, size, modified = "", "", summary.updated, 0, 0
         if status is FileStatus.FAILED:

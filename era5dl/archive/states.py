@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from era5dl.archive.session_records import FileStatus
 from era5dl.bucket.interface import ObjectInfo
@@ -70,8 +71,7 @@ class Cause(str, Enum):
     RECENT = "recent"  # newer than all files that are known here
 
 
-@dataclass(frozen=True, slots=True)
-class AuditedFile:
+class AuditedFile(NamedTuple):
     """A wanted file and its state.
 
     name: of the file; of a part with the digits of its subset. subset: what is wanted of the object; None if that is

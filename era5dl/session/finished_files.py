@@ -12,9 +12,10 @@ import logging
 import os
 import time
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from era5dl.bucket.interface import MAX_OBJECTS
 from era5dl.session.part_digests import append_to, object_digest
@@ -22,6 +23,7 @@ from era5dl.validation import Malformed, as_integer, as_text, open_regular_file,
 
 MAX_LINES = 4 * MAX_OBJECTS
 _MAX_LINE = 16_384  # bytes
+_BATCH = 256  # lines that are parsed together
 _MIN_LINE = len('["","",0,0,0]')
 _MAX_READ_TIME = 10.0  # seconds
 _LIMIT = 1 << 62
@@ -96,28 +98,49 @@ def read(home: Path, session_id: str, names: Iterable[tuple[int, str, str]], cou
     try:
         with open_regular_file(home / record_file_name(session_id)) as file:
             lines = 0
-            while line := file.readline(_MAX_LINE):
-                lines += 1
-                if lines > MAX_LINES or (lines % 256 == 0 and time.monotonic() > deadline):
+            while batch := _read_lines(file):
+                lines += len(batch)
+                if lines > MAX_LINES or time.monotonic() > deadline:
                     _log.warning("the record of finished files is too large to be used; changed files are not noticed")
                     return FinishedFiles(count)
-                entry = _parse(line)
-                index = wanted.get(object_digest(entry.name, entry.etag)) if entry is not None else None
-                if entry is not None and index is not None:
-                    found.add(index, entry)
+                for entry in _parse(batch):
+                    index = wanted.get(object_digest(entry.name, entry.etag))
+                    if index is not None:
+                        found.add(index, entry)
     except (OSError, Malformed):
         pass
     return found
 
 
-def _parse(line: bytes) -> FinishedFile | None:
-    """Return the file of a line; None if the line is not a valid record."""
-    if len(line) < _MIN_LINE:
+def _read_lines(file: BinaryIO) -> list[bytes]:
+    """Return the next lines, at most _BATCH; those that are too long in several pieces."""
+    return list(islice(iter(lambda: file.readline(_MAX_LINE), b""), _BATCH))
+
+
+def _parse(lines: list[bytes]) -> Iterator[FinishedFile]:
+    """Yield the files of the lines that are valid records. Parses them together, which is faster, if all are valid."""
+    records = [line for line in lines if len(line) >= _MIN_LINE]
+    try:
+        values = parse_json(b"[" + b",".join(records) + b"]")
+        if len(values) != len(records):  # a line has several values
+            raise Malformed("a line is not a record")
+    except Malformed:
+        values = list(filter(None, map(_parse_line, records)))
+    yield from filter(None, map(_file_of, values))
+
+
+def _parse_line(line: bytes) -> object:
+    try:
+        return parse_json(line)
+    except Malformed:
+        return None
+
+
+def _file_of(raw: object) -> FinishedFile | None:
+    """Return the file of a record; None if it is not valid."""
+    if type(raw) is not list or len(raw) != 5:
         return None
     try:
-        raw = parse_json(line)
-        if type(raw) is not list or len(raw) != 5:
-            return None
         size, fetched = (as_integer(value, "a size") for value in (raw[2], raw[4]))
         modified = as_integer(raw[3], "a time", -_LIMIT, _LIMIT)
         return FinishedFile(as_text(raw[0], "path"), as_text(raw[1], "etag"), size, modified, fetched)
