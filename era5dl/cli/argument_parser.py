@@ -51,7 +51,7 @@ class Parser(argparse.ArgumentParser):
             if isinstance(action, argparse._SubParsersAction):
                 flags.update(*(parser._option_string_actions for parser in action.choices.values()))
         unknown = [word.partition("=")[0] for word in words if word.startswith("--")]
-        similar = [match for word in unknown for match in get_close_matches(word, sorted(flags), 1, 0.75)]
+        similar = [match for word in unknown for match in get_close_matches(word, sorted(flags - {word}), 1, 0.75)]
         return f" (did you mean {', '.join(similar)}?)" if similar else ""
 
 
