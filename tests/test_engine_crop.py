@@ -18,6 +18,7 @@ from era5dl.bucket.s3 import S3Bucket
 from era5dl.engine import retry
 from era5dl.engine.events import FetchedWhole, FileDone, FileFailed, Outcome
 from era5dl.engine.verify_files import FileCondition, verify
+from era5dl.errors import UsageError
 from era5dl.hdf5 import UnsupportedLayout
 from era5dl.planner import estimate_plan
 from era5dl.session import Session
@@ -223,6 +224,11 @@ def test_h5py_reports_what_it_cannot_read() -> None:
 
     with pytest.raises(OSError, match="Input/output error"):
         read_index_by_h5py(5_000, broken)
+
+
+def test_without_verification_nothing_is_proven(fault_server: FaultServer, tmp_path: Path, sample: Sample) -> None:
+    with pytest.raises(UsageError, match="without verification"):
+        fetch_all(fault_server, tmp_path, plan=plan_of(fault_server, [sample], PROVEN), verify=False)
 
 
 def test_the_name_does_not_depend_on_the_proof() -> None:
