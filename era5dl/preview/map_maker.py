@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from era5dl.preview import import_picture
 from era5dl.preview.choice import choose_level, choose_variable
 from era5dl.preview.colour_scale import ColourScale, make_scale
 from era5dl.preview.coordinates import Grid
@@ -45,7 +46,8 @@ class MapMaker:
             image = to_ppm(render(field, layout, scale, missing, request.line_width))
             bar = _bar(scale, layout, round(_BAR * request.line_width))
         else:
-            image = self._series(field, scale, request)
+            width, height = max(200, request.width), max(150, request.height)
+            image = import_picture().draw_chart(field, width, height, dark=request.dark, line_width=request.line_width)
         return ShownMap(
             path=request.path,
             variables=tuple(one.name for one in file.variables),
@@ -76,8 +78,6 @@ class MapMaker:
 
     def save(self, path: Path, *, dark: bool) -> None:
         """Write the picture of the latest field. Raises DiskError, and UsageError without Pillow."""
-        from era5dl.preview import import_picture
-
         field = self._latest
         if field is not None:
             scale = self._scales.get((field.variable.name, field.level))
@@ -102,13 +102,6 @@ class MapMaker:
             self._file = FieldFile(path)
             self._version = version
         return self._file
-
-    def _series(self, field: Field, scale: ColourScale, request: MapRequest) -> bytes:
-        from era5dl.preview import import_picture
-
-        width = min(request.width, round(request.height / 0.56))
-        picture: bytes = import_picture().draw_picture(field, scale, width=max(200, width), dark=request.dark)
-        return picture
 
 
 def _bar(scale: ColourScale, layout: MapLayout, height: int) -> ColourBar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -28,7 +29,7 @@ def draw_picture(field: Field, scale: ColourScale, *, width: int = 1600, dark: b
     places = field.variable.places
     if not isinstance(places, Grid):
         image = Image.new("RGB", (width, round(width * 0.56)), style.page)
-        draw_series(image, field, pen)
+        draw_series(image, field, pen, pen.px(210))
         _draw_titles(image, field, pen)
     else:
         margin, left = pen.px(_MARGIN), pen.px(_MARGIN + 52)
@@ -43,6 +44,17 @@ def draw_picture(field: Field, scale: ColourScale, *, width: int = 1600, dark: b
         _draw_bar(image, field, scale, (left, top + layout.height + pen.px(72), width - left - margin), pen)
     found = io.BytesIO()
     image.save(found, "PNG")
+    return found.getvalue()
+
+
+def draw_chart(field: Field, width: int, height: int, *, dark: bool = False, line_width: float = 1.0) -> bytes:
+    """Return the time series of a field at points without titles, as a PNG file of this size for the window."""
+    style = replace(DARK, page="#1b2028") if dark else LIGHT  # the cards of the window
+    image = Image.new("RGB", (2 * width, 2 * height), style.page)  # smaller afterwards: Pillow draws rough lines
+    pen = Pen(style, 1.1 * line_width)
+    draw_series(image, field, pen, pen.px(70))
+    found = io.BytesIO()
+    image.resize((width, height), Image.Resampling.LANCZOS).save(found, "PNG")
     return found.getvalue()
 
 

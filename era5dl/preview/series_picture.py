@@ -18,12 +18,12 @@ _STEPS = [timedelta(hours=hours) for hours in (1, 2, 3, 6, 12)] + [
 _MOST_LABELS = 9
 
 
-def draw_series(image: Image.Image, field: Field, pen: Pen) -> None:
-    """Draw the axes, a line for each of the first points, and which line is which."""
+def draw_series(image: Image.Image, field: Field, pen: Pen, top: int) -> None:
+    """Draw below `top` the axes, a line for each of the first points, and which line is which."""
     draw = ImageDraw.Draw(image)
     made = make_scale(field)
     scale = ColourScale(VIRIDIS, min(made.low, field.minimum or made.low), max(made.high, field.maximum or made.high))
-    left, top = pen.px(150), pen.px(210)
+    left = pen.px(150)
     right, bottom = image.width - pen.px(60), image.height - pen.px(110)
     for share, text in scale.ticks():
         y = bottom - share * (bottom - top)
