@@ -31,7 +31,10 @@ distributed = pytest.importorskip("distributed")
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    with on_dask.connect("local:2") as made:
+    import dask
+
+    patience = {f"distributed.comm.timeouts.{what}": "120s" for what in ("connect", "tcp")}  # the machine may be busy
+    with dask.config.set(patience), on_dask.connect("local:2") as made:
         yield made
 
 

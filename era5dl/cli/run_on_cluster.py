@@ -33,9 +33,13 @@ def run_on_cluster(
     notes: SimpleQueue[str] = SimpleQueue()
     output.info(f"Connecting to the cluster {where}; the download has {format_count(len(run.spans), 'block')}")
     with on_dask.connect(where) as client, interrupts.gracefully(), make_display(output) as display:
+        shown = [0]
 
         def show(snapshot: Snapshot) -> None:
             _report_notes(notes, output)
+            if snapshot.workers > shown[0]:
+                shown[0] = snapshot.workers
+                output.info(f"{format_count(snapshot.workers, 'worker')} of the cluster in use")
             display.show_progress(snapshot)
             if output.json_writer is not None:
                 output.json_writer.progress(snapshot)

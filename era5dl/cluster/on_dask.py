@@ -192,7 +192,6 @@ class _Driver:
         new = present - self._known - self._excluded.keys()
         if new:
             self._examine(sorted(new))
-            self._note(f"{len(self._known)} workers of the cluster are used")
         if self._known:
             self._last_worker_at = time.monotonic()
         elif time.monotonic() - self._last_worker_at > WORKER_TIMEOUT:
