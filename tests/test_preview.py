@@ -26,8 +26,10 @@ from era5dl.preview.colour_scale import make_scale
 from era5dl.preview.coordinates import Grid, Points
 from era5dl.preview.field_file import Field, FieldFile, FieldVariable
 from era5dl.preview.map_layout import fit
+from era5dl.preview.map_maker import MapMaker
 from era5dl.preview.picture import draw_picture
 from era5dl.preview.rendering import MissingColours, render, to_ppm
+from era5dl.preview.shown_map import MapRequest
 from era5dl.subset.selection import Area, Point, Subset
 from tests.netcdf_files import ONE_OF_EACH_PRODUCT, Sample, write_sample
 from tests.test_subset_merge import merge_all, write_part
@@ -117,6 +119,10 @@ def test_subsets_merged_files_and_points(tmp_path: Path, opened: Opener) -> None
         expected = data["VAR_2T"].values
     np.testing.assert_array_equal(field.values, np.where(np.isfinite(expected), expected, np.nan))
     assert Image.open(io.BytesIO(draw_picture(field, make_scale(field), width=800))).size == (800, 448)
+    maker = MapMaker()
+    shown = maker.make(MapRequest(points, width=400, height=300), lambda: False)
+    maker.close()
+    assert shown.layout is None and Image.open(io.BytesIO(shown.image)).size == (400, 300)
 
 
 def test_files_of_other_programs(tmp_path: Path, opened: Opener) -> None:
