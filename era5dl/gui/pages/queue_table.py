@@ -24,14 +24,14 @@ _STATUS_STYLES = {
     FileState.HELD: StatusStyle.PAUSED,
 }
 COLUMNS = (
-    table_model.Column("variable", "", 150, stretch=True, least=96, tip=True),
+    table_model.Column("variable", "", 200, stretch=True, least=96, tip=True),
     table_model.Column("period", "", 100, least=90, tip=True),
-    table_model.Column("product", "", 120, least=110, muted=True, optional=4, tip=True),
+    table_model.Column("product", "", 120, least=110, muted=True, optional=4, spare=True, tip=True),
     table_model.Column("progress", "", 156, show=table_model.Show.PROGRESS, least=90, optional=2),
     table_model.Column("size", "", 76, right=True, least=70, optional=1),
     table_model.Column("speed", "", 84, right=True, least=82, optional=3),
     table_model.Column("status", "", 124, show=table_model.Show.STATUS, least=122),
-    table_model.Column("attempts", "", 80, right=True, least=78, muted=True, optional=5),
+    table_model.Column("attempts", "", 80, right=True, least=78, muted=True, optional=5, spare=True),
     table_model.Column("key", "", 300, stretch=True, middle=True, least=160, muted=True, tip=True),
 )
 

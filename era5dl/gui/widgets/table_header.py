@@ -104,7 +104,10 @@ class TableHeader:
             if column.name in self._off:
                 least[number] = wanted[number] = 0
         for number in sorted(range(len(least)), key=lambda number: (columns[number].optional, number), reverse=True):
-            if columns[number].optional and sum(least) > width:
+            column, needed = columns[number], sum(least)
+            if column.spare:
+                needed += sum(max(0, wanted[n] - least[n]) for n, one in enumerate(columns) if one.stretch and least[n])
+            if column.optional and needed > width:
                 least[number] = wanted[number] = 0
         widths = [max(width, low) for width, low in zip(wanted, least, strict=True)]
         remaining = width - sum(widths)
@@ -112,7 +115,7 @@ class TableHeader:
         for number in stretching:
             widths[number] += max(0, remaining) // len(stretching)
         excess = sum(widths) - width
-        for number in sorted(range(len(widths)), key=lambda number: widths[number], reverse=True):
+        for number in sorted(range(len(widths)), key=lambda number: (columns[number].stretch, -widths[number])):
             if excess <= 0:
                 break
             cut = min(excess, widths[number] - least[number])

@@ -56,6 +56,7 @@ class Column:
     middle: bool = False  # long texts are shortened in the middle, for names that differ at their end
     least: float = 48
     optional: int = 0  # hidden if the table is too narrow for all columns, the highest first; 0: never
+    spare: bool = False  # hidden before a column that stretches gets narrower than its width; for optional ones
     tip: bool = False  # its cells have the tooltip of the row
     muted: bool = False  # in the colour of secondary text
 
