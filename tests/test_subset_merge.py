@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import xarray
@@ -23,8 +24,9 @@ from era5dl.catalog import parse_key
 from era5dl.cli.json_output import event_names
 from era5dl.cli.main import main
 from era5dl.errors import Era5Error, UsageError, WillNotFit
+from era5dl.hdf5 import UnsupportedLayout
 from era5dl.subset import merge
-from era5dl.subset.find_parts import find_parts, read_local_index
+from era5dl.subset.find_parts import find_parts, read_local_index, subset_form
 from era5dl.subset.merge_plan import Group, describe_spans, plan_groups
 from era5dl.subset.merging import merge_groups
 from era5dl.subset.ranges import plan_file
@@ -309,3 +311,13 @@ def test_other_files_are_passed_over_and_bad_words_are_refused(
     assert main(["merge", str(tmp_path / "absent")]) == 3
     with pytest.raises(UsageError):
         era5dl.merge(tmp_path, by="week")
+
+
+@pytest.mark.parametrize("text", ["[" * 50_000, "{", "3"], ids=["deeply nested", "cut", "a number"])
+def test_a_subset_attribute_that_is_no_description_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "part.nc"
+    with h5py.File(path, "w") as file:
+        file["values"] = np.zeros(4, "f4")
+        file.attrs["era5dl_subset"] = np.bytes_(text)
+    with FileIO(path) as file, pytest.raises(UnsupportedLayout, match="era5dl_subset"):
+        subset_form(read_local_index(file))

@@ -111,7 +111,7 @@ class MonthStore(ABC):
         try:
             with (self.folder / _STATE).open("rb") as file:
                 state = json.loads(file.read(_MAX_STATE))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return state if isinstance(state, dict) and isinstance(state.get("months"), list) else {}
 

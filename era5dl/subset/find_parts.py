@@ -84,7 +84,7 @@ def subset_form(index: Index) -> dict[str, Any]:
     """Return the JSON form of the subset that a file is, from its attribute. Raises UnsupportedLayout."""
     try:
         form = json.loads(_text(index, "era5dl_subset"))
-    except ValueError:
+    except (ValueError, RecursionError):
         form = None
     if not isinstance(form, dict):
         raise UnsupportedLayout("no valid attribute era5dl_subset")
