@@ -219,15 +219,15 @@ def test_bad_lists_of_points(tmp_path: Path, data: bytes, message: str) -> None:
 
 
 def test_exact_figures_come_from_the_indexes(
-    fault_server: FaultServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    fault_server_tls: FaultServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("era5dl.cli.commands.plan.open_bucket", S3Bucket)
     sample = write_sample(tmp_path, "an.sfc/2t", datetime(2021, 5, 1), step=5)
-    fault_server.put(sample.key, sample.path.read_bytes())
+    fault_server_tls.put(sample.key, sample.path.read_bytes())
     (tmp_path / "keys").write_text(f"{sample.key}\nother.nc\n")
-    fault_server.put("other.nc", b"something")
-    words = ["plan", "--endpoint-url", fault_server.endpoint_url, "--keys-file", str(tmp_path / "keys")]
-    words += ["--point", "48.2,16.4", "--json"]
+    fault_server_tls.put("other.nc", b"something")
+    words = ["plan", "--endpoint-url", fault_server_tls.endpoint_url, "--keys-file", str(tmp_path / "keys")]
+    words += ["--ca-bundle", str(fault_server_tls.ca_file), "--point", "48.2,16.4", "--json"]
 
     def fetched(*more: str) -> tuple[int, bool]:
         assert main([*words, *more]) == 0
@@ -244,6 +244,6 @@ def test_exact_figures_come_from_the_indexes(
     assert not fetched()[1]
     exact = sum(stop - start for start, stop in needed.ranges()) + len(b"something")
     assert fetched("--exact") == (exact, True)
-    fault_server.reset_stats()
+    fault_server_tls.reset_stats()
     assert fetched("--exact") == (exact, True)
-    assert fault_server.stats().payload == 0  # only the sizes and versions are requested
+    assert fault_server_tls.stats().payload == 0  # only the sizes and versions are requested
