@@ -8,7 +8,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # type checkers take it as true; importing it from `typing` would take longer than all the rest
 if TYPE_CHECKING:
-    from era5dl.api import Result, audit, download, from_cds, merge, open, plan, select
+    from era5dl.api import Result, audit, download, from_cds, merge, open, plan
+    from era5dl.api_select import select
     from era5dl.selection import Selection
     from era5dl.settings import Settings
     from era5dl.subset.selection import Area, Point
@@ -38,7 +39,7 @@ _MODULES = {
     "merge": "era5dl.api",
     "open": "era5dl.api",
     "plan": "era5dl.api",
-    "select": "era5dl.api",
+    "select": "era5dl.api_select",
     "Selection": "era5dl.selection",
     "Settings": "era5dl.settings",
     "Area": "era5dl.subset.selection",

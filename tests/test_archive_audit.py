@@ -8,7 +8,7 @@ from datetime import date, datetime
 import netCDF4
 import pytest
 
-from era5dl.api import select
+from era5dl.api_select import select
 from era5dl.archive.audit import audit_folder, restrict
 from era5dl.archive.states import Audit, Cause, State
 from era5dl.subset.selection import Subset

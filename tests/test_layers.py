@@ -31,7 +31,7 @@ FLOORS = [  # from the bottom up; packages on one floor do not import each other
     {"settings", "selection", "folder", "bucket.response_headers"},
     {"subset"},
     {"preview"},
-    {"cds", "validation", "bucket.responses", "bucket.error_mapping", "planner", "demo"},
+    {"api_select", "cds", "validation", "bucket.responses", "bucket.error_mapping", "planner", "demo"},
     {"bucket.http_session", "locks", "subset.range_requests", "subset.index_cache"},
     {"bucket.get_object", "bucket.client", "subset.read_index"},
     {"bucket.fast_get", "subset.exact_plan"},

@@ -130,7 +130,7 @@ class PlanningProgress:
 
 def selection_from(arguments: argparse.Namespace) -> Selection:
     """Return the selected variables and days. Raises UsageError."""
-    from era5dl.api import select
+    from era5dl.api_select import select
 
     if not (arguments.variable or arguments.product or arguments.preset):
         raise UsageError(

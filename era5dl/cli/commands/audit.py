@@ -53,7 +53,7 @@ def audit(arguments: argparse.Namespace, output: Output, interrupts: Interrupts)
 
 def _wanted(arguments: argparse.Namespace) -> tuple[Selection | None, tuple[str, ...], Days]:
     """Return the selection; or, with only variables or only dates, what restricts the result."""
-    from era5dl.api import select
+    from era5dl.api_select import select
     from era5dl.days import FIRST_DAY, LAST_DAY, select_days
 
     has_names = bool(arguments.variable or arguments.product or arguments.preset)
