@@ -8,9 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from era5dl.archive.states import AuditedFile
+from era5dl.formatting import format_count
 from era5dl.subset.selection import EVERYTHING, Subset
 
 _MOST_POINTS = 20  # that are written as flags
+
+
+GAPS_MARK = b" to fetch"
+"""In the first line of each list, so that it is recognised when the next one replaces it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,11 @@ class GapList:
 
     def text(self, path: Path, folder: Path) -> str:
         """Return the content of the file `path`: the keys, one per line, after a comment with the command."""
-        lines = [f"# {len(self.keys)} files to fetch with", f"# {self.command(path, folder)}", *self.keys]
+        lines = [
+            f"# {format_count(len(self.keys), 'file')} to fetch with",
+            f"# {self.command(path, folder)}",
+            *self.keys,
+        ]
         return "\n".join(line.replace("\n", " ") for line in lines) + "\n"
 
 

@@ -155,6 +155,10 @@ def add_export(commands: Commands) -> None:
         "--names", choices=("bucket", "cds"), default="bucket", help="VAR_2T, or t2m as in the Climate Data Store"
     )
     parser.add_argument(
-        "--damaged", choices=("error", "skip"), default="error", help="skip: their hours are missing (default: error)"
+        "--damaged",
+        choices=("error", "skip"),
+        default="error",
+        help="skip: the hours of truncated or unreadable files are missing; a file whose data turn out to be damaged "
+        "while they are read is always an error (default: error)",
     )
     add_output_flags(parser)

@@ -11,6 +11,7 @@ from era5dl.cli.cds_requests import selections_from_cds
 from era5dl.cli.exit_codes import ExitCode
 from era5dl.cli.json_output import stdout_errors
 from era5dl.errors import UsageError
+from era5dl.folder.disk_errors import translate_disk_errors
 from era5dl.formatting import format_count, format_size
 
 if TYPE_CHECKING:
@@ -87,13 +88,10 @@ def _reasons(missing: tuple[Missing, ...]) -> str:
 
 
 def _save(path: Path, text: str, *, script: bool) -> None:
-    from era5dl.folder.atomic_write import write_atomically
+    from era5dl.cli.output_file import write_output_file
+    from era5dl.planner.export import TITLE
 
-    try:
-        write_atomically(path, [text.encode()])
-        if script:
+    write_output_file(path, text.encode(), TITLE.encode())
+    if script:
+        with translate_disk_errors(path):
             path.chmod(0o755)
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written: {error.strerror or error}.", remedy="Choose another file with --out."
-        ) from None

@@ -53,6 +53,8 @@ def open_folder(
     check_names(names)
     if damaged not in _DAMAGED:
         raise UsageError(f"Damaged files cannot be treated as {damaged!r}.", remedy=f"Use one of {_DAMAGED}.")
+    if source == "":
+        raise UsageError("The name of the folder is empty.", remedy="Use “.” for the current folder.")
     folder = folder_of_plan(source) if isinstance(source, Plan) else Path(source)
     has_dask = find_spec("dask") is not None
     if dask and not has_dask:

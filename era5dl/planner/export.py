@@ -23,6 +23,9 @@ from era5dl.planner.plan import Plan
 from era5dl.proof.etag import etag_md5, is_weak, quoted
 from era5dl.settings import Settings
 
+TITLE = "ERA5 from NSF NCAR's bucket"
+"""Begin of the first comment of each file."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Job:
@@ -76,7 +79,7 @@ def export_plan(plan: Plan, tool: str, settings: Settings) -> str:
 
 
 def _about(plan: Plan) -> tuple[str, ...]:
-    lines = [f"ERA5 from NSF NCAR's bucket: {format_count(len(plan.objects), 'file')}, {format_size(plan.total_bytes)}"]
+    lines = [f"{TITLE}: {format_count(len(plan.objects), 'file')}, {format_size(plan.total_bytes)}"]
     if not plan.subset.is_everything:
         lines.append("Whole files: this tool cannot fetch the subset that was selected.")
     if plan.missing:

@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from era5dl.archive.audit import audit_folder, restrict
-from era5dl.archive.describe import describe_cause, describe_part, file_times, period_of, problems, to_csv
-from era5dl.archive.gaps import gap_lists, gap_paths
+from era5dl.archive.describe import CSV_COLUMNS, describe_cause, describe_part, file_times, period_of, problems, to_csv
+from era5dl.archive.gaps import GAPS_MARK, gap_lists, gap_paths
 from era5dl.archive.states import Audit, State
 from era5dl.cli.arguments import keys_from, selection_from, settings_from
 from era5dl.cli.exit_codes import ExitCode
 from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.output import Output, table
+from era5dl.cli.output_file import write_output_file
 from era5dl.cli.run_session import MAX_LISTED
 from era5dl.errors import UsageError
-from era5dl.folder.atomic_write import write_atomically
-from era5dl.folder.disk_errors import translate_folder_errors
 from era5dl.formatting import format_count, format_size
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def audit(arguments: argparse.Namespace, output: Output, interrupts: Interrupts)
         )
     _report(result, output)
     if arguments.csv is not None:
-        _write(arguments.csv, to_csv(result))
+        write_output_file(arguments.csv, to_csv(result), ",".join(CSV_COLUMNS).encode())
         output.info(f"table of all files: {arguments.csv}")
     if arguments.gaps is not None:
         _write_gaps(result, arguments.gaps, output)
@@ -134,15 +133,10 @@ def _write_gaps(audit: Audit, path: Path, output: Output) -> None:
     """Write the keys of what lacks: one list for each subset."""
     lists = gap_lists(audit.gaps)
     for gaps, place in zip(lists, gap_paths(path, len(lists)), strict=True):
-        _write(place, gaps.text(place, audit.folder).encode("utf-8", "surrogateescape"))
+        write_output_file(place, gaps.text(place, audit.folder).encode("utf-8", "surrogateescape"), GAPS_MARK)
         command = gaps.command(place, audit.folder)
         output.record("gaps", path=place, files=len(gaps.keys), subset=gaps.subset.to_json() or None, command=command)
         output.notice(f"{format_count(len(gaps.keys), 'file')} to fetch: {command}")
     if not lists:
-        _write(path, b"# no files to fetch\n")
+        write_output_file(path, b"# no files to fetch\n", GAPS_MARK)
         output.info("there are no gaps to fetch")
-
-
-def _write(path: Path, content: bytes) -> None:
-    with translate_folder_errors(path):
-        write_atomically(path, [content])

@@ -23,7 +23,7 @@ def merge(arguments: argparse.Namespace, output: Output, interrupts: Interrupts)
     stopped = interrupts.requested.is_set
     found = interrupts.run_in_background(lambda: find_parts(arguments.folder, stopped))
     for path, reason in found.passed_over[:MAX_LISTED]:
-        output.info(f"ignored: {path}: it has {reason}")
+        output.info(f"ignored: {path} ({reason})")
     if not found.parts:
         raise UsageError(
             f"There are no files in {arguments.folder} that can be merged.",

@@ -14,7 +14,7 @@ from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.merging import check_merge_flags, merge_flags, merge_session
 from era5dl.cli.output import Output
 from era5dl.cli.run_session import report_result, run_session
-from era5dl.errors import Era5Error, SessionNotFound, Stopped, UsageError
+from era5dl.errors import Era5Error, FolderUnusable, SessionNotFound, Stopped, UsageError
 from era5dl.formatting import format_count, format_size
 from era5dl.jobs.update import Archive, Update, archives_of, compare
 from era5dl.jobs.wait_for_network import retry_while_unreachable
@@ -35,6 +35,8 @@ def update(arguments: argparse.Namespace, output: Output, interrupts: Interrupts
         return schedule(arguments, output)
     if arguments.install:
         raise UsageError("--install needs --schedule.", remedy="Use, for example, --schedule monthly --install.")
+    if not arguments.folder.is_dir():
+        raise FolderUnusable(f"{arguments.folder} is not a folder.", remedy="Give the folder of a download.")
     found, errors = archives_of(arguments.folder, extend=arguments.extend)
     for error in errors:
         output.error(error)
