@@ -52,7 +52,8 @@ def test_the_command_downloads_a_subset(sample: Sample, tmp_path: Path, capsys: 
     assert "nothing had to be downloaded" in capsys.readouterr().err
     file.write_bytes(file.read_bytes()[:-1])
     assert main(["verify", str(out)]) == 1
-    assert f"wrong: 2 m temperature, Feb 2021 ({file.relative_to(out).as_posix()}): it has changed" in capsys.readouterr().out
+    wrong = f"wrong: 2 m temperature, Feb 2021 ({file.relative_to(out).as_posix()}): it has changed"
+    assert wrong in capsys.readouterr().out
     assert main(["sessions"]) == 0
     assert "2t of an.sfc, 2021-02-01 to 2021-02-28; 0,12 UTC; area -10/170/-30/-170" in capsys.readouterr().out
 
