@@ -525,3 +525,52 @@ def test_steps_of_forecasts_are_valid_times() -> None:
     (request,) = from_cds(values).requests
     assert request.hours == (0, 1, 23)
     assert request.days == ((date(2021, 1, 1), date(2021, 1, 2)),)
+
+
+REQUEST = "{'variable': '2m_temperature', 'year': y, 'month': '01', 'day': '01', 'time': '00:00'}"
+RETRIEVE = f"c.retrieve('reanalysis-era5-single-levels', {REQUEST}, 'x.nc')"
+CONTROL = {
+    "while": (f"y = 2018\nwhile y <= 2020:\n    {RETRIEVE}\n    y = y + 1", [2018, 2019, 2020]),
+    "while True": (f"y = 2018\nwhile True:\n    if y > 2019: break\n    {RETRIEVE}\n    y += 1", [2018, 2019]),
+    "retried": (
+        f"y = 2018\nwhile True:\n    try:\n        {RETRIEVE}\n        break\n    except OSError: wait()",
+        [2018],
+    ),
+    "continue in with": (
+        f"for y in range(2018, 2022):\n    with open('log') as f:\n        if y < 2020: continue\n    {RETRIEVE}",
+        [2020, 2021],
+    ),
+    "walrus": (f"y = 2018\n(y := 2021)\n{RETRIEVE}", [2021]),
+    "global": (f"y = 2018\ndef g():\n    global y\n    y = 2021\ng()\n{RETRIEVE}", [2021]),
+    "del": (
+        f"r = {REQUEST.replace('y,', '2018,')}\nr['year'] = [2018, 2021]\ndel r['year'][0]\nc.retrieve(D, r)",
+        [2021],
+    ),
+    "unknown test, same value": (f"import sys\ny = 2018\nif sys.argv: y = 2018\n{RETRIEVE}", [2018]),
+    "while of unknown length": (f"y = 2018\nwhile more():\n    {RETRIEVE}\n    y += 1", None),
+    "break of unknown time": (f"y = 2018\nwhile True:\n    {RETRIEVE}\n    y += 1\n    if late(): break", None),
+    "endless": (f"y = 2018\nwhile True:\n    y = y\n{RETRIEVE}", None),
+    "unknown test": (f"import sys\ny = 2018\nif len(sys.argv) > 1: y = 2021\n{RETRIEVE}", None),
+    "unknown test, changed in place": (f"y = [2018]\nif late(): y.append(2021)\n{RETRIEVE}", None),
+    "unknown key": (f"r = {REQUEST.replace('y,', '2018,')}\nr[k()] = 2021\nc.retrieve('x', r)", None),
+    "slice": (f"y = [2018, 2019]\ny[0:1] = [2021]\n{RETRIEVE}", None),
+    "del of a variable": (f"y = 2018\ndel y\n{RETRIEVE}", None),
+    "module of the same name": (f"y = 2018\nimport numpy as y\n{RETRIEVE}", None),
+    "match": (f"y = 2018\nmatch late():\n    case 1: y = 2021\n{RETRIEVE}", None),
+    "assigned when an error occurs": (f"y = 2018\ntry: late()\nexcept OSError: y = 2021\n{RETRIEVE}", None),
+    "list extended in place": (f"y = [2018]\nr = {REQUEST}\ny += [2021]\nc.retrieve(D, r)", [2018, 2021]),
+    "list cleared": (f"y = [2018]\ny.clear()\n{RETRIEVE}", None),
+}
+
+
+@pytest.mark.parametrize("name", CONTROL)
+def test_control_flow_of_scripts_is_followed_or_refused(name: str) -> None:
+    """Never other years than those that running the script would request."""
+    script, years = CONTROL[name]
+    script = "D = 'reanalysis-era5-single-levels'\n" + script
+    if years is None:
+        with pytest.raises(BadSelection):
+            from_cds(script)
+        return
+    found = [request.days for request in from_cds(script).requests]
+    assert sorted({day.year for days in found for span in days for day in span}) == years

@@ -187,6 +187,11 @@ class Evaluator:
             at = self.value(node.slice)
         return self.value(node.value)[at]
 
+    def _namedexpr(self, node: ast.NamedExpr) -> Any:
+        value = self.value(node.value)
+        self.assign(node.target, value)
+        return value
+
     # --- texts
 
     def _joinedstr(self, node: ast.JoinedStr) -> str:

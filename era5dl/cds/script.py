@@ -8,19 +8,32 @@ be known without running the script is an error only if a request needs it; it n
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from era5dl.cds.collect import RETRIEVE, RequestCollector
 from era5dl.cds.evaluate import Evaluator
-from era5dl.cds.raw_request import DATASET_KEYS, MAX_REQUESTS, REQUEST_KEYS, RawRequest, request_of, requests_in
-from era5dl.cds.script_values import Budget, DictWithPlaces, NotLiteral, Unknown
+from era5dl.cds.script_values import Budget, DictWithPlaces, NotLiteral, Unknown, copy_values
 from era5dl.cds.source_text import SourceText
 from era5dl.errors import BadSelection
 
 _MAX_CALLS = 8  # nested calls of functions of the script
-_RETRIEVE = {"retrieve", "submit", "submit_and_wait_on_results", "from_source"}
-_TYPICAL_KEYS = {"variable", "param", "year", "date", "pressure_level", "levelist", "location"}
+_CHANGES = {
+    "append",
+    "extend",
+    "update",
+    "insert",
+    "remove",
+    "pop",
+    "popitem",
+    "clear",
+    "setdefault",
+    "sort",
+    "reverse",
+}
+_STEPS_OF_A_ROUND = 50  # so that a loop without end is given up within a second
+_UNSET = object()
 
 
 class _Leave(Exception):
@@ -35,15 +48,17 @@ class ScriptReader:
     """Follows the statements of a script, and collects its requests in `found`."""
 
     def __init__(self, source: SourceText, dataset: str) -> None:
-        self._source, self._dataset = source, dataset
+        self._source = source
         self._names: dict[str, Any] = {}
         self._budget = Budget()
         self._evaluator = Evaluator(self._names, self._budget)
         self._functions: dict[str, ast.FunctionDef | ast.AsyncFunctionDef] = {}
         self._calls: list[str] = []  # functions of the script that are being followed
         self._followed: set[str] = set()
+        self._is_leaving_guessed = False  # a loop may have ended here: in a branch of which it is not known
         self._guesses = 0  # branches around the present statement of which it is not known whether they are taken
-        self.found: list[RawRequest] = []
+        self._collector = RequestCollector(source, dataset, self._evaluator)
+        self.found = self._collector.found
 
     def run(self, tree: ast.Module) -> None:
         """Collect the requests of the whole text.
@@ -57,7 +72,7 @@ class ScriptReader:
             if not self.found and name not in self._followed:
                 self._enter(function, {})
         if not self.found:
-            self._bare_requests(tree)
+            self._collector.collect_dicts(tree)
 
     def refusal(self, error: NotLiteral) -> BadSelection:
         """Return the error for a value that cannot be known."""
@@ -84,6 +99,8 @@ class ScriptReader:
             case ast.AnnAssign() if node.value is not None:
                 self._calls_within(node.value)
                 self._assign(node.target, node.value)
+            case ast.AugAssign() if self._changes_in_place(node):
+                pass
             case ast.AugAssign():
                 changed = ast.BinOp(left=node.target, op=node.op, right=node.value)
                 self._assign(node.target, ast.copy_location(changed, node))
@@ -92,28 +109,130 @@ class ScriptReader:
             case ast.If():
                 self._branches(node)
             case ast.Try():
-                for part in (node.body, node.orelse, node.finalbody):
+                for part in (node.body, node.orelse):
                     self._statements(part)
-            case ast.With() | ast.AsyncWith() | ast.While():
-                with suppress(_Leave):
-                    self._statements(node.body)
+                for handler in node.handlers:  # they may have run instead, or not
+                    self._forget_assigned(handler.body, NotLiteral(handler, "it depends on an error of the script"))
+                self._statements(node.finalbody)
+            case ast.With() | ast.AsyncWith():
+                for item in node.items:
+                    self._calls_within(item.context_expr)
+                    if item.optional_vars is not None:
+                        self._forget(item.optional_vars, NotLiteral(item.context_expr, "it is not followed"))
+                self._statements(node.body)
+            case ast.While():
+                self._while(node)
             case ast.Continue() | ast.Break() | ast.Return():
                 self._calls_within(node)
                 if not self._guesses:
                     raise _Leave(type(node))
+                self._is_leaving_guessed = True
+            case ast.Delete():
+                for target in node.targets:
+                    self._delete(target)
+            case ast.Import() | ast.ImportFrom():
+                for alias in node.names:
+                    if (name := alias.asname or alias.name) in self._names:
+                        self._names[name] = Unknown(NotLiteral(node, f"“{name}” is a module here"))
             case _:
+                if not isinstance(node, ast.Expr):  # such as match: what it assigns is not followed
+                    self._forget_assigned([node], NotLiteral(node, "this statement is not followed"))
                 self._calls_within(node)
+                for one in ast.walk(node):
+                    if isinstance(one, ast.NamedExpr):
+                        self._assign(one.target, one.value)
 
     def _branches(self, node: ast.If) -> None:
         try:
             known = bool(self._evaluator.value(node.test))
-        except NotLiteral:  # such as `if not os.path.exists(target)`: both are possible
-            self._guesses += 1
-            self._statements(node.body)
-            self._statements(node.orelse)
-            self._guesses -= 1
+        except NotLiteral as cause:  # such as `if not os.path.exists(target)`: both are possible
+            self._guess(node, cause)
         else:
             self._statements(node.body if known else node.orelse)
+
+    def _guess(self, node: ast.If, cause: NotLiteral) -> None:
+        """Follow both branches. Afterwards a variable is known only if it has the same value after both."""
+        self._budget.spend(node, sum(len(one) for one in self._names.values() if isinstance(one, (dict, list))))
+        before = copy_values(self._names)
+        self._guesses += 1
+        self._statements(node.body)
+        after_body = dict(self._names)
+        self._names.clear()
+        self._names.update(before)
+        self._statements(node.orelse)
+        self._guesses -= 1
+        for name in {*after_body, *self._names}:
+            value, other = after_body.get(name, _UNSET), self._names.get(name, _UNSET)
+            same = value is other or (type(value) is type(other) and value == other)
+            self._names[name] = value if same else Unknown(NotLiteral(node.test, cause.reason).assigned_to(name))
+
+    def _while(self, node: ast.While) -> None:
+        """Follow a loop while its test holds; once, if that is not known."""
+        while True:
+            self._budget.spend(node, _STEPS_OF_A_ROUND)
+            try:
+                known = bool(self._evaluator.value(node.test))
+            except NotLiteral as cause:
+                self._forget_assigned(node.body, cause)
+                known, is_last = True, True
+            else:
+                is_last = False
+            if not known:
+                self._statements(node.orelse)
+                return
+            requests, self._is_leaving_guessed = len(self.found), False
+            try:
+                self._statements(node.body)
+            except _Leave as leave:
+                if leave.kind is ast.Return:
+                    raise
+                if leave.kind is ast.Break:
+                    return
+            if self._is_leaving_guessed:
+                if len(self.found) > requests:
+                    raise NotLiteral(node, "how often this loop runs is only known when the script runs")
+                self._forget_assigned(node.body, NotLiteral(node, "how often this loop runs is not known"))
+                return
+            if is_last:
+                return
+
+    def _changes_in_place(self, node: ast.AugAssign) -> bool:
+        """Follow `list += list` and `dict |= dict`, which change the object. Return whether it was one of these."""
+        try:
+            owner, more = self._evaluator.value(node.target), self._evaluator.value(node.value)
+        except NotLiteral:
+            return False
+        match owner, node.op, more:
+            case list(), ast.Add(), list():
+                owner.extend(more)
+            case DictWithPlaces(), ast.BitOr(), dict():
+                owner.update(more)
+                owner.nodes.update(getattr(more, "nodes", {}))
+            case _:
+                return False
+        return True
+
+    def _delete(self, target: ast.expr) -> None:
+        """Follow `del name`, `del dict[key]` and `del list[number]`."""
+        if isinstance(target, ast.Name):
+            self._names.pop(target.id, None)
+            return
+        try:
+            if not isinstance(target, ast.Subscript):
+                raise NotLiteral(target, "this deletion is not followed")
+            owner, key = self._evaluator.value(target.value), self._evaluator.value(target.slice)
+            del owner[key]
+        except NotLiteral as cause:
+            self._forget(target, cause)
+        except (TypeError, LookupError):
+            self._forget(target, NotLiteral(target, "this deletion is not possible"))
+
+    def _forget_assigned(self, body: Sequence[ast.stmt], cause: NotLiteral) -> None:
+        """Mark all variables that these statements change as unknown."""
+        for statement in body:
+            for node in ast.walk(statement):
+                if isinstance(node, (ast.Name, ast.Subscript, ast.Attribute)) and not isinstance(node.ctx, ast.Load):
+                    self._forget(node.value if isinstance(node, ast.Subscript) else node, cause)
 
     def _loop(self, node: ast.For | ast.AsyncFor) -> None:
         """Follow a loop for each of its values; once, with an unknown value, if they are not known."""
@@ -122,6 +241,7 @@ class ScriptReader:
             items = self._evaluator.items(node.iter)
         except NotLiteral as error:
             cause = error
+            self._forget_assigned(node.body, cause)  # as after any number of rounds
             self._forget(node.target, cause)
             items = [None]
         for item in items:
@@ -145,12 +265,15 @@ class ScriptReader:
         if isinstance(target, ast.Subscript):
             try:
                 owner, key = self._evaluator.value(target.value), self._evaluator.value(target.slice)
-            except NotLiteral:
+            except NotLiteral as cause:
+                self._forget(target.value, cause)
                 return
             if isinstance(owner, DictWithPlaces):
                 owner.put(key, found, value)
             elif isinstance(owner, list) and type(key) is int and -len(owner) <= key < len(owner):
                 owner[key] = found
+            else:
+                self._forget(target.value, NotLiteral(target, "this assignment is not followed"))
             return
         try:
             self._evaluator.assign(target, found)
@@ -175,11 +298,11 @@ class ScriptReader:
         name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
         if name in self._functions and isinstance(function, ast.Name):
             self._follow(self._functions[name], node)
-        elif name in _RETRIEVE:
-            self._retrieve(node)
+        elif name in RETRIEVE:
+            self._collector.retrieve(node)
         elif name in ("map", "imap", "imap_unordered") and len(node.args) == 2:
             self._map(*node.args)
-        elif isinstance(function, ast.Attribute) and name in ("append", "extend", "update", "insert", "remove"):
+        elif isinstance(function, ast.Attribute) and name in _CHANGES:
             self._change(function, node)
 
     def _map(self, function: ast.expr, values: ast.expr) -> None:
@@ -206,6 +329,10 @@ class ScriptReader:
                     owner.extend(more)
                 case "remove", list(), [value] if value in owner:
                     owner.remove(value)
+                case "pop", DictWithPlaces(), [key] | [key, _]:
+                    owner.pop(key, None)
+                case "sort", list(), [] if not node.keywords:
+                    owner.sort()
                 case "update", DictWithPlaces(), _:
                     for other, argument in zip(values, node.args, strict=True):
                         for key, value in dict(other).items():
@@ -253,55 +380,9 @@ class ScriptReader:
             self._statements(function.body)
         self._guesses = guesses
         self._calls.pop()
+        shared = {
+            name for one in ast.walk(function) if isinstance(one, ast.Global | ast.Nonlocal) for name in one.names
+        }
+        before |= {name: value for name, value in self._names.items() if name in shared}
         self._names.clear()
         self._names.update(before)
-
-    # --- requests
-
-    def _retrieve(self, node: ast.Call) -> None:
-        """Collect the request of a call: retrieve(name, {...}, target), also with keywords or a single dict."""
-        arguments = list(node.args)
-        if isinstance(node.func, ast.Attribute) and node.func.attr == "from_source":
-            if not arguments or getattr(arguments[0], "value", "") != "cds":
-                return
-            del arguments[0]
-        keywords = {keyword.arg: keyword.value for keyword in node.keywords}
-        dataset, request = self._dataset, None
-        named = [keywords.pop(key) for key in DATASET_KEYS if key in keywords]
-        wanted = [keywords.pop(key) for key in REQUEST_KEYS if key in keywords]
-        if None in keywords:
-            wanted.append(keywords.pop(None))
-        values = named + arguments[: 0 if named else 1] + wanted + arguments[0 if named else 1 :]
-        for number, argument in enumerate(values[:2]):
-            value = self._evaluator.value(argument)
-            if isinstance(value, str) and number == 0:
-                dataset = value
-            elif isinstance(value, Mapping):
-                request = value
-                break
-        if request is None:  # from_source("cds", name, variable=..., ...)
-            request = DictWithPlaces()
-            for key, keyword in keywords.items():
-                if key not in ("target", None):
-                    request.put(key, self._evaluator.value(keyword), keyword)
-            if not request:
-                reason = "this call has no request: a dict of keys and values"
-                raise NotLiteral(node, reason)
-        self._add(request, dataset, node.lineno)
-
-    def _add(self, request: Mapping[Any, Any], dataset: str, site: int) -> None:
-        if len(self.found) >= MAX_REQUESTS:
-            raise BadSelection(f"The script has more than {MAX_REQUESTS:,} requests.", remedy="Divide it.")
-        self.found.append(request_of(request, dataset, site, self._source))
-
-    def _bare_requests(self, tree: ast.Module) -> None:
-        """Collect dicts that look like requests: as the whole text, beside the name of a dataset, or assigned."""
-        named = [value for value in self._names.values() if isinstance(value, str) and value.startswith("reanalysis-")]
-        dataset = named[0] if len(named) == 1 else self._dataset
-        for statement in tree.body:
-            if isinstance(statement, ast.Expr) and isinstance(statement.value, (ast.Dict, ast.List, ast.Tuple)):
-                self.found += requests_in(self._evaluator.value(statement.value), dataset, self._source)
-        if not self.found:
-            for value in self._names.values():
-                if isinstance(value, DictWithPlaces) and _TYPICAL_KEYS & set(map(str, value)):
-                    self._add(value, dataset, 0)

@@ -57,6 +57,25 @@ class DictWithPlaces(dict[Any, Any]):
         self.nodes[key] = node
 
 
+def copy_values(names: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of variables with their dicts and lists; two variables with the same list have the same copy."""
+    copies: dict[int, Any] = {}
+
+    def copied(value: Any) -> Any:
+        if id(value) in copies or not isinstance(value, (dict, list)):
+            return copies.get(id(value), value)
+        made: Any = DictWithPlaces() if isinstance(value, dict) else []
+        copies[id(value)] = made
+        if isinstance(value, dict):
+            made.update((key, copied(one)) for key, one in value.items())
+            made.nodes.update(getattr(value, "nodes", {}))
+        else:
+            made.extend(map(copied, value))
+        return made
+
+    return {name: copied(value) for name, value in names.items()}
+
+
 def merged_dicts(left: dict[Any, Any], right: dict[Any, Any]) -> DictWithPlaces:
     merged = DictWithPlaces(left)
     merged.update(right)
